@@ -1,0 +1,58 @@
+# Pictures to look at: the outlines on every image, and a few of them for the report.
+
+
+localrules:
+    contact_sheet,
+
+
+rule overlay:
+    input:
+        labels=f"{RESULTS}/watershed/{{batch}}",
+    output:
+        overlay=directory(f"{RESULTS}/overlay/{{batch}}"),
+    params:
+        plan=PLAN,
+        settings=settings_of("overlay"),
+        modules=modules("overlay"),
+    log:
+        LOG.format("overlay"),
+    benchmark:
+        BENCHMARK.format("overlay")
+    group:
+        "batch"
+    priority: 6
+    threads: 4
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
+    conda:
+        "../envs/nucleiflow.yaml"
+    script:
+        "../scripts/overlay.py"
+
+
+rule contact_sheet:
+    input:
+        images=f"{RESULTS}/images.csv",
+        overlays=overlays,
+    output:
+        report(
+            f"{RESULTS}/report/overlays.jpg",
+            caption="../report/overlays.rst",
+            category="Pictures",
+        ),
+    params:
+        results=RESULTS,
+        modules=modules("contact_sheet"),
+    log:
+        f"{RESULTS}/logs/contact_sheet.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/contact_sheet.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../envs/nucleiflow.yaml"
+    script:
+        "../scripts/contact_sheet.py"

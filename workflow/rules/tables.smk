@@ -1,0 +1,117 @@
+# The tables of the whole dataset, from those of the batches. They read every batch, so they run
+# in the main process's machine and not in a job.
+
+
+localrules:
+    tables,
+    overview,
+    run_record,
+    summary,
+
+
+rule tables:
+    input:
+        measured=measured,
+        overlays=overlays,
+    output:
+        objects=f"{RESULTS}/objects.csv",
+        parquet=f"{RESULTS}/objects.parquet",
+        images=f"{RESULTS}/images.csv",
+    params:
+        folders={name: FOLDERS[name] for name in FOLDERS if name in CONFIG["keep"]},
+        ending=CONFIG["overlay"]["format"],
+        modules=modules("tables"),
+    log:
+        f"{RESULTS}/logs/tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        "../envs/nucleiflow.yaml"
+    script:
+        "../scripts/tables.py"
+
+
+rule overview:
+    input:
+        objects=f"{RESULTS}/objects.parquet",
+        images=f"{RESULTS}/images.csv",
+    output:
+        directories=report(
+            f"{RESULTS}/report/directories.csv",
+            caption="../report/directories.rst",
+            category="Tables",
+        ),
+        failed=report(
+            f"{RESULTS}/report/failed.csv",
+            caption="../report/failed.rst",
+            category="Tables",
+        ),
+        areas=report(
+            f"{RESULTS}/report/areas.svg",
+            caption="../report/areas.rst",
+            category="Pictures",
+        ),
+    params:
+        modules=modules("overview"),
+    log:
+        f"{RESULTS}/logs/overview.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/overview.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        "../envs/nucleiflow.yaml"
+    script:
+        "../scripts/overview.py"
+
+
+rule run_record:
+    input:
+        images=f"{RESULTS}/images.csv",
+    output:
+        f"{RESULTS}/run.json",
+    params:
+        config=CONFIG,
+        version=VERSION,
+        modules=modules("run_record"),
+    log:
+        f"{RESULTS}/logs/run_record.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/run_record.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    conda:
+        "../envs/nucleiflow.yaml"
+    script:
+        "../scripts/run_record.py"
+
+
+rule summary:
+    input:
+        images=f"{RESULTS}/images.csv",
+        run=f"{RESULTS}/run.json",
+    output:
+        f"{RESULTS}/summary.txt",
+    params:
+        max_failed=CONFIG["max_failed"],
+        modules=modules("summary"),
+    log:
+        f"{RESULTS}/logs/summary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summary.tsv"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    conda:
+        "../envs/nucleiflow.yaml"
+    script:
+        "../scripts/summary.py"

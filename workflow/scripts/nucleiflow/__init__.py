@@ -1,0 +1,1 @@
+"""What the stages share: settings, the dataset, image files and the walk over a batch."""

@@ -1,0 +1,160 @@
+"""The config: every mistake refused in one sentence, every default filled in from the schema."""
+
+import difflib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
+
+TYPES = {
+    "object": "a group of keys",
+    "array": "a list",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+class ConfigError(ValueError):
+    """What is wrong with the config, in one sentence for its author."""
+
+
+def _is_color(value: object) -> bool:
+    from PIL import ImageColor
+
+    if isinstance(value, str):
+        ImageColor.getrgb(value)
+    return True
+
+
+FORMATS = FormatChecker(formats=())
+FORMATS.checks("color", raises=ValueError)(_is_color)
+
+
+def load(config: dict, schema: dict) -> dict:
+    """The config, checked against the schema, complete, and in the schema's order.
+
+    Two configs that mean the same give equal results with equal `repr`, whatever the order and
+    spelling of their numbers: Snakemake compares settings by `repr`.
+
+    Raises ConfigError, whose text names the key, its value and what is allowed.
+    """
+    errors = Draft202012Validator(schema, format_checker=FORMATS).iter_errors(config)
+    first = min(errors, key=lambda error: (list(map(str, error.absolute_path))), default=None)
+    if first is not None:
+        raise ConfigError(_sentence(first))
+    settings = _complete(config, schema)
+    # What no schema can say: keys that must fit together.
+    gaussian = settings["preprocess"]["denoise"]["gaussian"]
+    if gaussian["sigma"] is None and gaussian["kernel"] is None:
+        raise ConfigError(
+            "config: preprocess.denoise.gaussian.sigma and preprocess.denoise.gaussian.kernel "
+            "are both null, set at least one of them"
+        )
+    watershed = settings["watershed"]
+    if watershed["background"] and watershed["method"] != "opencv":
+        raise ConfigError(
+            f"config: watershed.background is true, which needs watershed.method opencv, "
+            f"not {watershed['method']}"
+        )
+    if watershed["max_area"] is not None and watershed["max_area"] < watershed["min_area"]:
+        raise ConfigError(
+            f"config: watershed.max_area is {watershed['max_area']}, must be at least "
+            f"watershed.min_area, which is {watershed['min_area']}"
+        )
+    return settings
+
+
+def active(section: dict, schema: dict) -> dict:
+    """A section without the options of the methods that it does not use.
+
+    What is left is what a stage depends on: editing an option of another method re-runs nothing.
+    The options of the chosen method stand under `options`.
+    """
+    keys = schema["properties"]
+    methods = keys["method"]["enum"] if "method" in keys else []
+    result = {}
+    for key, value in section.items():
+        if key in methods:
+            continue
+        nested = isinstance(value, dict) and keys.get(key, {}).get("default") == {}
+        result[key] = active(value, keys[key]) if nested else value
+    if methods:
+        result["options"] = section.get(section["method"], {})
+    return result
+
+
+def keys(schema: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
+    """Every key of a schema with its dotted name, parents before their children."""
+    for name, entry in schema.get("properties", {}).items():
+        yield prefix + name, entry
+        yield from keys(entry, f"{prefix}{name}.")
+
+
+def _complete(value: Any, schema: dict) -> Any:
+    properties = schema.get("properties")
+    if isinstance(value, dict) and properties:
+        return {
+            name: _complete(value.get(name, entry.get("default")), entry)
+            for name, entry in properties.items()
+            if name in value or "default" in entry
+        }
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [_complete(item, schema["items"]) for item in value]
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    if "number" in types and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # 3.0 is a whole number to JSON schema, but not to range() or OpenCV.
+    if "integer" in types and isinstance(value, float):
+        return int(value)
+    return value
+
+
+def _sentence(error: ValidationError) -> str:
+    key = ""
+    for part in error.absolute_path:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)
+    schema, rule = error.schema, error.validator
+    if rule == "additionalProperties":
+        known = list(schema["properties"])
+        unknown = next(str(name) for name in error.instance if name not in known)
+        name = f"{key}.{unknown}" if key else unknown
+        near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.0)[0]
+        return f"config: unknown key {name}, did you mean {near}? (known: {', '.join(known)})"
+    if rule == "required":
+        missing = next(name for name in error.validator_value if name not in error.instance)
+        return f"config: {key}.{missing} is missing, set it to {allowed(schema['properties'][missing])}"
+    takes, shown = allowed(schema), json.dumps(error.instance, default=str, ensure_ascii=False)
+    if rule == "uniqueItems":
+        return f"config: {key} is {shown}, which names something twice"
+    if rule == "enum" and isinstance(error.instance, str):
+        near = difflib.get_close_matches(error.instance, map(str, schema["enum"]), n=1)
+        takes += f" (did you mean {near[0]}?)" if near else ""
+    return f"config: {key or 'the whole config'} is {shown}, must be {takes}"
+
+
+def allowed(schema: dict) -> str:
+    """What a schema entry takes, in words."""
+    if "x-allowed" in schema:
+        return schema["x-allowed"]
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    text = " or ".join(TYPES[name] for name in types)
+    if "minimum" in schema:
+        text += f" from {schema['minimum']}"
+    if "exclusiveMinimum" in schema:
+        text += f" above {schema['exclusiveMinimum']}"
+    if "maximum" in schema:
+        text += f" to {schema['maximum']}"
+    if "exclusiveMaximum" in schema:
+        text += f" and below {schema['exclusiveMaximum']}"
+    if schema.get("minItems") or schema.get("minLength"):
+        text += " that is not empty"
+    return text

@@ -1,0 +1,130 @@
+"""Stage 1, preprocess: from the image file to the denoised channel with the nuclei."""
+
+import cv2
+import numpy as np
+from nucleiflow.batch import open_batch
+from nucleiflow.field import channel, cut_out
+from nucleiflow.images import ImageError
+from scipy import ndimage
+
+
+def preprocess(
+    image: np.ndarray, channel: int | str, crop: dict | None, resize: dict | None, denoise: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the channel with the nuclei, crop, resize and denoise it.
+
+    Parameters
+    ----------
+    image : (Y, X) or (Y, X, C) array
+        As read from the file; left unmodified.
+    channel, crop, resize
+        See `nucleiflow.field`.
+    denoise : dict
+        `method`, the name of a function below, and its `options`.
+
+    Returns
+    -------
+    raw : (Y, X) array of the image's dtype
+        The channel as it was, cropped and resized: what is measured later.
+    preprocessed : (Y, X) array of uint8, uint16 or float32
+        Integers of 8 and 16 bits without sign keep their type, others become float32.
+    """
+    field = cut_out(image, crop, resize)
+    raw = take_channel(field, channel)
+    method, options = denoise["method"], denoise["options"]
+    if method == "nlmeans_colored":
+        return raw, take_channel(nlmeans_colored(field, **options), channel)
+    working = raw if raw.dtype in (np.uint8, np.uint16) else raw.astype(np.float32)
+    return raw, METHODS[method](np.ascontiguousarray(working), **options)
+
+
+def gaussian(image: np.ndarray, sigma: float | None, kernel: int | None) -> np.ndarray:
+    """Gaussian blur; what is not given is derived from the other, as OpenCV does."""
+    _fits(image, kernel or 1, "preprocess.denoise.gaussian.kernel")
+    return cv2.GaussianBlur(image, (kernel or 0, kernel or 0), sigma or 0)
+
+
+def median(image: np.ndarray, kernel: int) -> np.ndarray:
+    """Median of a square window."""
+    _fits(image, kernel, "preprocess.denoise.median.kernel")
+    # OpenCV has large windows for 8 bits only.
+    if image.dtype == np.uint8 or kernel <= 5:
+        return cv2.medianBlur(image, kernel)
+    return ndimage.median_filter(image, kernel, mode="nearest")
+
+
+def bilateral(
+    image: np.ndarray, diameter: int, sigma_color: float, sigma_space: float
+) -> np.ndarray:
+    """Bilateral filter; `sigma_color` in the image's own units."""
+    _fits(image, diameter, "preprocess.denoise.bilateral.diameter")
+    if image.dtype == np.uint16:
+        result = cv2.bilateralFilter(image.astype(np.float32), diameter, sigma_color, sigma_space)
+        return np.rint(result).astype(np.uint16)
+    return cv2.bilateralFilter(image, diameter, sigma_color, sigma_space)
+
+
+def nlmeans(image: np.ndarray, h: float, template_window: int, search_window: int) -> np.ndarray:
+    """Non-local means (Buades et al. 2005); `h` in the image's own units.
+
+    16-bit images are compared by absolute differences, the only way that OpenCV has for them.
+    Floats are processed as 16-bit integers between their minimum and maximum.
+    """
+    _fits(image, template_window, "preprocess.denoise.nlmeans.template_window")
+    if image.dtype == np.uint8:
+        return cv2.fastNlMeansDenoising(image, None, h, template_window, search_window)
+    if image.dtype == np.uint16:
+        return cv2.fastNlMeansDenoising(
+            image, None, [h], template_window, search_window, cv2.NORM_L1
+        )
+    low, high = float(image.min()), float(image.max())
+    scale = np.iinfo(np.uint16).max / (high - low) if high > low else 1.0
+    integers = np.rint((image - low) * scale).astype(np.uint16)
+    denoised = nlmeans(integers, h * scale, template_window, search_window)
+    return (denoised / scale + low).astype(np.float32)
+
+
+def nlmeans_colored(
+    image: np.ndarray, h: float, h_color: float, template_window: int, search_window: int
+) -> np.ndarray:
+    """Non-local means on an 8-bit RGB image, (Y, X, 3) in and out, as in the OpenCV workshop."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ImageError(
+            "nlmeans_colored needs an 8-bit RGB image: set preprocess.denoise.method to nlmeans"
+        )
+    _fits(image, template_window, "preprocess.denoise.nlmeans_colored.template_window")
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    result = cv2.fastNlMeansDenoisingColored(
+        bgr, None, h, h_color, template_window, search_window
+    )
+    return result[..., ::-1]
+
+
+def none(image: np.ndarray) -> np.ndarray:
+    """The image as it is."""
+    return image
+
+
+METHODS = {function.__name__: function for function in (gaussian, median, bilateral, nlmeans, none)}
+take_channel = channel
+
+
+def _fits(image: np.ndarray, size: int, key: str) -> None:
+    if size > min(image.shape[:2]):
+        raise ImageError(
+            f"a kernel of {size} pixels is larger than the image of {image.shape[1]} x "
+            f"{image.shape[0]}: make {key} smaller"
+        )
+
+
+def compute(item, settings: dict) -> dict:
+    """One image of the batch."""
+    image = item.read_source()
+    item.facts.update(height=image.shape[0], width=image.shape[1], dtype=str(image.dtype))
+    raw, preprocessed = preprocess(image, **settings)
+    return {"channel": raw, "preprocessed": preprocessed}
+
+
+if "snakemake" in globals():
+    with open_batch(snakemake) as batch:  # noqa: F821
+        batch.map(compute)

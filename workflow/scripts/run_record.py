@@ -1,0 +1,50 @@
+"""run.json: what ran, when, where and with which versions."""
+
+import csv
+import datetime
+import getpass
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from nucleiflow.files import replaced
+from nucleiflow.job import logged
+
+
+def run_record(config: dict, version: str, images: int, failed: int, objects: int) -> dict:
+    """Everything needed to say later how a result came about."""
+    packages = {package.name: package.version for package in metadata.distributions()}
+    return {
+        "nucleiflow": version,
+        "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "directory": str(Path.cwd()),
+        "host": platform.node(),
+        "user": getpass.getuser(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+        "images": images,
+        "failed": failed,
+        "objects": objects,
+        "config": config,
+    }
+
+
+def counts(path: Path) -> tuple[int, int, int]:
+    """Images, failed images and objects in an images.csv."""
+    images = failed = objects = 0
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            images += 1
+            failed += row["status"] == "failed"
+            objects += int(row["objects"])
+    return images, failed, objects
+
+
+if "snakemake" in globals():
+    with logged(snakemake):
+        numbers = counts(Path(snakemake.input.images))
+        record = run_record(snakemake.params.config, snakemake.params.version, *numbers)
+        with replaced(Path(snakemake.output[0])) as part:
+            part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
