@@ -16,32 +16,32 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         everything,
-    default_target: True
 
 
 rule preprocess:
     output:
         **products("preprocessed", "channel"),
+    log:
+        LOG.format("preprocess"),
+    benchmark:
+        BENCHMARK.format("preprocess")
+    priority: 1
+    group:
+        "batch"
+    conda:
+        "workflow/envs/nucleiflow.yaml"
+    threads: 4
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         plan=PLAN,
         settings=settings_of("preprocess"),
         images=fingerprint,
         modules=modules("preprocess"),
-    log:
-        LOG.format("preprocess"),
-    benchmark:
-        BENCHMARK.format("preprocess")
-    group:
-        "batch"
-    priority: 1
-    threads: 4
-    resources:
-        mem_mb=mem_mb,
-        runtime=runtime,
-    conda:
-        "workflow/envs/nucleiflow.yaml"
     script:
         "workflow/scripts/preprocess.py"
 
@@ -51,23 +51,23 @@ rule threshold:
         preprocessed=f"{RESULTS}/preprocess/{{batch}}",
     output:
         **products("mask"),
-    params:
-        plan=PLAN,
-        settings=settings_of("threshold"),
-        modules=modules("threshold"),
     log:
         LOG.format("threshold"),
     benchmark:
         BENCHMARK.format("threshold")
+    priority: 2
     group:
         "batch"
-    priority: 2
+    conda:
+        "workflow/envs/nucleiflow.yaml"
     threads: 4
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
-    conda:
-        "workflow/envs/nucleiflow.yaml"
+    params:
+        plan=PLAN,
+        settings=settings_of("threshold"),
+        modules=modules("threshold"),
     script:
         "workflow/scripts/threshold.py"
 
@@ -79,23 +79,23 @@ rule markers:
         **products(
             "markers", "sure_background", "sure_foreground", "unknown", "distance"
         ),
-    params:
-        plan=PLAN,
-        settings=settings_of("markers"),
-        modules=modules("markers"),
     log:
         LOG.format("markers"),
     benchmark:
         BENCHMARK.format("markers")
+    priority: 3
     group:
         "batch"
-    priority: 3
+    conda:
+        "workflow/envs/nucleiflow.yaml"
     threads: 4
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
-    conda:
-        "workflow/envs/nucleiflow.yaml"
+    params:
+        plan=PLAN,
+        settings=settings_of("markers"),
+        modules=modules("markers"),
     script:
         "workflow/scripts/markers.py"
 
@@ -106,23 +106,23 @@ rule watershed:
         mask=f"{RESULTS}/threshold/{{batch}}",
     output:
         **products("labels"),
-    params:
-        plan=PLAN,
-        settings=settings_of("watershed"),
-        modules=modules("watershed"),
     log:
         LOG.format("watershed"),
     benchmark:
         BENCHMARK.format("watershed")
+    priority: 4
     group:
         "batch"
-    priority: 4
+    conda:
+        "workflow/envs/nucleiflow.yaml"
     threads: 4
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
-    conda:
-        "workflow/envs/nucleiflow.yaml"
+    params:
+        plan=PLAN,
+        settings=settings_of("watershed"),
+        modules=modules("watershed"),
     script:
         "workflow/scripts/watershed.py"
 
@@ -132,23 +132,23 @@ rule measure:
         labels=f"{RESULTS}/watershed/{{batch}}",
     output:
         csv=directory(f"{RESULTS}/measure/{{batch}}"),
-    params:
-        plan=PLAN,
-        settings=settings_of("measure"),
-        modules=modules("measure"),
     log:
         LOG.format("measure"),
     benchmark:
         BENCHMARK.format("measure")
+    priority: 5
     group:
         "batch"
-    priority: 5
+    conda:
+        "workflow/envs/nucleiflow.yaml"
     threads: 4
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
-    conda:
-        "workflow/envs/nucleiflow.yaml"
+    params:
+        plan=PLAN,
+        settings=settings_of("measure"),
+        modules=modules("measure"),
     script:
         "workflow/scripts/measure.py"
 

@@ -16,7 +16,9 @@ sys.path.insert(0, str(SCRIPTS))
 
 from nucleiflow import dataset, files, settings
 
-VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"]["version"]
+VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
+    "version"
+]
 SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
 
 
@@ -30,7 +32,7 @@ try:
 except settings.ConfigError as error:
     refuse(error)
 
-RESULTS = CONFIG["results"].rstrip("/") or "/"
+RESULTS = CONFIG["results"].rstrip("/")
 PLAN = f"{RESULTS}/batches/{{batch}}.json"
 LOG = f"{RESULTS}/logs/{{}}/{{{{batch}}}}.log"
 BENCHMARK = f"{RESULTS}/benchmarks/{{}}/{{{{batch}}}}.tsv"
@@ -73,7 +75,9 @@ def settings_of(stage):
     section = settings.active(CONFIG[stage], SCHEMA["properties"][stage])
     if stage in ("watershed", "measure", "overlay"):
         # They read the image file again.
-        section |= {key: CONFIG["preprocess"][key] for key in ("channel", "crop", "resize")}
+        section |= {
+            key: CONFIG["preprocess"][key] for key in ("channel", "crop", "resize")
+        }
     if stage == "measure":
         # OpenCV's watershed leaves a frame of one pixel without labels.
         section["frame"] = 1 if CONFIG["watershed"]["method"] == "opencv" else 0
@@ -91,7 +95,10 @@ def modules(stage):
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.ImportFrom):
                 continue
-            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+            for name in (
+                node.module,
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            ):
                 path = SCRIPTS / f"{name.replace('.', '/')}.py"
                 if path not in seen and path.exists():
                     seen[path] = path.read_text()
@@ -106,7 +113,9 @@ def found():
     from nucleiflow import images
 
     if CONFIG["images"] is None:
-        refuse("config: images is not set, name a directory: --config images=/path/to/images")
+        refuse(
+            "config: images is not set, name a directory: --config images=/path/to/images"
+        )
     try:
         result = dataset.find(
             str(Path(CONFIG["images"]).expanduser().absolute()),
@@ -171,7 +180,9 @@ def write_plan():
             for batch in found().batches.values():
                 dataset.save(batch, found().root, Path(PLAN.format(batch=batch.name)))
         except OSError as error:
-            refuse(f"config: results is {RESULTS}, which cannot be written ({error.strerror})")
+            refuse(
+                f"config: results is {RESULTS}, which cannot be written ({error.strerror})"
+            )
 
 
 def remove_stale():

@@ -10,23 +10,23 @@ rule overlay:
         labels=f"{RESULTS}/watershed/{{batch}}",
     output:
         overlay=directory(f"{RESULTS}/overlay/{{batch}}"),
-    params:
-        plan=PLAN,
-        settings=settings_of("overlay"),
-        modules=modules("overlay"),
     log:
         LOG.format("overlay"),
     benchmark:
         BENCHMARK.format("overlay")
+    priority: 6
     group:
         "batch"
-    priority: 6
+    conda:
+        "../envs/nucleiflow.yaml"
     threads: 4
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
-    conda:
-        "../envs/nucleiflow.yaml"
+    params:
+        plan=PLAN,
+        settings=settings_of("overlay"),
+        modules=modules("overlay"),
     script:
         "../scripts/overlay.py"
 
@@ -41,18 +41,17 @@ rule contact_sheet:
             caption="../report/overlays.rst",
             category="Pictures",
         ),
-    params:
-        results=RESULTS,
-        modules=modules("contact_sheet"),
     log:
         f"{RESULTS}/logs/contact_sheet.log",
     benchmark:
         f"{RESULTS}/benchmarks/contact_sheet.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../envs/nucleiflow.yaml"
+    params:
+        modules=modules("contact_sheet"),
     script:
         "../scripts/contact_sheet.py"

@@ -17,20 +17,20 @@ rule tables:
         objects=f"{RESULTS}/objects.csv",
         parquet=f"{RESULTS}/objects.parquet",
         images=f"{RESULTS}/images.csv",
-    params:
-        folders={name: FOLDERS[name] for name in FOLDERS if name in CONFIG["keep"]},
-        ending=CONFIG["overlay"]["format"],
-        modules=modules("tables"),
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:
         f"{RESULTS}/benchmarks/tables.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../envs/nucleiflow.yaml"
+    params:
+        folders={name: FOLDERS[name] for name in FOLDERS if name in CONFIG["keep"]},
+        ending=CONFIG["overlay"]["format"],
+        modules=modules("tables"),
     script:
         "../scripts/tables.py"
 
@@ -55,18 +55,18 @@ rule overview:
             caption="../report/areas.rst",
             category="Pictures",
         ),
-    params:
-        modules=modules("overview"),
     log:
         f"{RESULTS}/logs/overview.log",
     benchmark:
         f"{RESULTS}/benchmarks/overview.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../envs/nucleiflow.yaml"
+    params:
+        modules=modules("overview"),
     script:
         "../scripts/overview.py"
 
@@ -76,20 +76,20 @@ rule run_record:
         images=f"{RESULTS}/images.csv",
     output:
         f"{RESULTS}/run.json",
-    params:
-        config=CONFIG,
-        version=VERSION,
-        modules=modules("run_record"),
     log:
         f"{RESULTS}/logs/run_record.log",
     benchmark:
         f"{RESULTS}/benchmarks/run_record.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=10,
-    conda:
-        "../envs/nucleiflow.yaml"
+    params:
+        config=CONFIG,
+        version=VERSION,
+        modules=modules("run_record"),
     script:
         "../scripts/run_record.py"
 
@@ -100,18 +100,18 @@ rule summary:
         run=f"{RESULTS}/run.json",
     output:
         f"{RESULTS}/summary.txt",
-    params:
-        max_failed=CONFIG["max_failed"],
-        modules=modules("summary"),
     log:
         f"{RESULTS}/logs/summary.log",
     benchmark:
         f"{RESULTS}/benchmarks/summary.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=10,
-    conda:
-        "../envs/nucleiflow.yaml"
+    params:
+        max_failed=CONFIG["max_failed"],
+        modules=modules("summary"),
     script:
         "../scripts/summary.py"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
 from nucleiflow.files import replaced
 from nucleiflow.images import encode_picture
 from nucleiflow.job import logged
@@ -54,11 +55,12 @@ def spread(rows: list[dict], count: int) -> list[dict]:
 
 if "snakemake" in globals():
     with logged(snakemake):
-        with Path(snakemake.input.images).open(newline="", encoding="utf-8") as file:
+        images = Path(snakemake.input.images)
+        with images.open(newline="", encoding="utf-8") as file:
             drawn = [row for row in csv.DictReader(file) if row["overlay"]]
         pictures = []
         for row in spread(drawn, TILES):
-            data = np.fromfile(Path(snakemake.params.results, row["overlay"]), np.uint8)
+            data = np.fromfile(images.parent / row["overlay"], np.uint8)
             picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
             title = f"{row['directory']}/{row['image']}: {row['objects']}"
             pictures.append((title, picture))

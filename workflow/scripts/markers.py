@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+
 from nucleiflow.batch import open_batch
 from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
@@ -124,5 +125,5 @@ def compute(item, settings: dict) -> dict:
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:  # noqa: F821
+    with open_batch(snakemake) as batch:
         batch.map(compute)

@@ -1,14 +1,18 @@
 """Stage 5, measure: from labels to one row a nucleus."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
+from skimage.measure import regionprops_table
+
 from nucleiflow.batch import Batch, open_batch
 from nucleiflow.field import channel, cut_out
 from nucleiflow.images import ImageError
 from nucleiflow.labels import border_pixels
-from skimage.measure import regionprops_table
 
 # Numbers of pixels, which scikit-image gives as floats.
 COUNTS = ("label", "num_pixels", "area", "area_bbox", "area_convex", "area_filled", "euler_number")
@@ -41,7 +45,10 @@ def measure(labels: np.ndarray, raw: np.ndarray, properties: list[str], frame: i
             f"the labels have {labels.shape} pixels and the image {raw.shape}: "
             "the image changed while the workflow ran, run it again"
         )
-    from_library = ["label", *(name for name in properties if name not in ("label", "intensity_sum"))]
+    from_library = [
+        "label",
+        *(name for name in properties if name not in ("label", "intensity_sum")),
+    ]
     table = pd.DataFrame(regionprops_table(labels, raw, properties=from_library))
     if "intensity_sum" in properties:
         table["intensity_sum"] = intensity_sum(labels, raw)[table["label"]]
@@ -76,7 +83,14 @@ def compute(item, settings: dict) -> dict:
     table = measure(item.read("labels"), raw, **settings)
     item.facts["objects"] = len(table)
     item.result = table
-    return {"csv": ("csv", table.to_csv(index=False).encode())} if csv else {}
+    return {"csv": ("csv", as_csv(table))} if csv else {}
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """A table as CSV, spelled as in `objects.csv`."""
+    sink = io.BytesIO()
+    pa.csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), sink)
+    return sink.getvalue()
 
 
 def batch_table(batch: Batch, properties: list[str]) -> pa.Table:
@@ -94,7 +108,7 @@ def batch_table(batch: Batch, properties: list[str]) -> pa.Table:
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:  # noqa: F821
+    with open_batch(snakemake) as batch:
         batch.map(compute)
         pq.write_table(
             batch_table(batch, batch.settings["properties"]),

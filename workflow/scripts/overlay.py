@@ -2,12 +2,13 @@
 
 import cv2
 import numpy as np
+from PIL import ImageColor
+
 from nucleiflow.batch import open_batch
 from nucleiflow.field import channel, cut_out, for_display
 from nucleiflow.images import ImageError, encode_picture
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import outlines
-from PIL import ImageColor
 
 
 def overlay(
@@ -60,5 +61,5 @@ def compute(item, settings: dict) -> dict:
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:  # noqa: F821
+    with open_batch(snakemake) as batch:
         batch.map(compute)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 

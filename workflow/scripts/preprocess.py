@@ -2,10 +2,11 @@
 
 import cv2
 import numpy as np
+from scipy import ndimage
+
 from nucleiflow.batch import open_batch
 from nucleiflow.field import channel, cut_out
 from nucleiflow.images import ImageError
-from scipy import ndimage
 
 
 def preprocess(
@@ -94,9 +95,7 @@ def nlmeans_colored(
         )
     _fits(image, template_window, "preprocess.denoise.nlmeans_colored.template_window")
     bgr = np.ascontiguousarray(image[..., ::-1])
-    result = cv2.fastNlMeansDenoisingColored(
-        bgr, None, h, h_color, template_window, search_window
-    )
+    result = cv2.fastNlMeansDenoisingColored(bgr, None, h, h_color, template_window, search_window)
     return result[..., ::-1]
 
 
@@ -126,5 +125,5 @@ def compute(item, settings: dict) -> dict:
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:  # noqa: F821
+    with open_batch(snakemake) as batch:
         batch.map(compute)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+
 from nucleiflow.batch import RECORDS
 from nucleiflow.files import replaced
 from nucleiflow.job import logged

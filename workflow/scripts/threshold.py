@@ -2,12 +2,13 @@
 
 import cv2
 import numpy as np
-from nucleiflow.batch import open_batch
-from nucleiflow.images import ImageError
-from nucleiflow.kernel import structuring_element
 from scipy import ndimage
 from skimage.filters import threshold_li, threshold_otsu
 from skimage.segmentation import clear_border as without_border_objects
+
+from nucleiflow.batch import open_batch
+from nucleiflow.images import ImageError
+from nucleiflow.kernel import structuring_element
 
 OPERATIONS = {
     "open": cv2.MORPH_OPEN,
@@ -152,5 +153,5 @@ def compute(item, settings: dict) -> dict:
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:  # noqa: F821
+    with open_batch(snakemake) as batch:
         batch.map(compute)

@@ -2,10 +2,11 @@
 
 import cv2
 import numpy as np
+from skimage.segmentation import watershed as flood
+
 from nucleiflow.batch import open_batch
 from nucleiflow.field import channel, cut_out, for_display
 from nucleiflow.labels import border_pixels
-from skimage.segmentation import watershed as flood
 
 
 def watershed(
@@ -114,5 +115,5 @@ def compute(item, settings: dict) -> dict:
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:  # noqa: F821
+    with open_batch(snakemake) as batch:
         batch.map(compute)

@@ -189,4 +189,3 @@ def _resolve_palette(image: np.ndarray, colormap: np.ndarray) -> np.ndarray:
     if (colormap == colormap[0]).all() and (np.diff(colormap[0].astype(int)) >= 0).all():
         return image
     return np.moveaxis(colormap[:, image] >> 8, 0, -1).astype(np.uint8)
-

@@ -44,7 +44,7 @@ def load(config: dict, schema: dict) -> dict:
     Raises ConfigError, whose text names the key, its value and what is allowed.
     """
     errors = Draft202012Validator(schema, format_checker=FORMATS).iter_errors(config)
-    first = min(errors, key=lambda error: (list(map(str, error.absolute_path))), default=None)
+    first = min(errors, key=lambda error: list(map(str, error.absolute_path)), default=None)
     if first is not None:
         raise ConfigError(_sentence(first))
     settings = _complete(config, schema)

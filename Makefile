@@ -1,0 +1,63 @@
+# nucleiflow: `make demo` first, `make run IMAGES=/path/to/images` next.
+# The README gives the plain commands behind each target.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES ?= all
+RESULTS ?= results
+
+.PHONY: help install install-dev demo run test lint format docs bench clean
+
+help:
+	@echo "make demo             set up and run everything on simulated plates"
+	@echo "make run IMAGES=DIR   the same on your own images (RESULTS=DIR, CORES=N)"
+	@echo "make test             lint and tests"
+	@echo "make bench            speed and accuracy, measured here"
+	@echo "make docs             config/config.yaml and config/README.md from the schema"
+	@echo "make clean            remove what demo and bench made, and the environment"
+
+$(BIN)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "nucleiflow needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+install: $(BIN)/.installed
+
+install-dev: $(BIN)/.installed-dev
+
+demo: $(BIN)/.installed
+	$(BIN)/python tests/demo.py
+
+run: $(BIN)/.installed
+	@test -n "$(IMAGES)" || { echo "say where the images are: make run IMAGES=/path/to/images"; exit 2; }
+	$(BIN)/snakemake --cores $(CORES) --config images="$(IMAGES)" results="$(RESULTS)"
+
+lint: $(BIN)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+test: lint
+	$(BIN)/pytest --numprocesses auto tests/unit tests/workflow
+
+format: $(BIN)/.installed-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+docs: $(BIN)/.installed-dev
+	$(BIN)/python config/document.py
+
+bench: $(BIN)/.installed-dev
+	$(BIN)/python benchmarks/bench.py
+
+clean:
+	rm -rf demo bench $(VENV)
