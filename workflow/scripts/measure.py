@@ -45,10 +45,7 @@ def measure(labels: np.ndarray, raw: np.ndarray, properties: list[str], frame: i
             f"the labels have {labels.shape} pixels and the image {raw.shape}: "
             "the image changed while the workflow ran, run it again"
         )
-    from_library = [
-        "label",
-        *(name for name in properties if name not in ("label", "intensity_sum")),
-    ]
+    from_library = ["label", *(name for name in properties if name != "intensity_sum")]
     table = pd.DataFrame(regionprops_table(labels, raw, properties=from_library))
     if "intensity_sum" in properties:
         table["intensity_sum"] = intensity_sum(labels, raw)[table["label"]]

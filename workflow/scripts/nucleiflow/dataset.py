@@ -226,7 +226,10 @@ def load(path: Path) -> tuple[Batch, str]:
 def _walk(
     root: str, dataset: Dataset, exclude: str
 ) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
-    """Directories below `root` in the order of their names, each with (name, size, time) of its files."""
+    """Directories from `root` on in the order of their names, with their files.
+
+    A file is its name, its size in bytes and the time of its last change in ns.
+    """
     pending = [("", (os.path.realpath(root),))]
     while pending:
         directory, above = pending.pop()

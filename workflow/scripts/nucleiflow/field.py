@@ -9,8 +9,9 @@ COLORS = ("red", "green", "blue")
 
 
 def cut_out(image: np.ndarray, crop: dict | None, resize: dict | None) -> np.ndarray:
-    """Crop an image to `{x, y, width, height}`, then resize it by `{factor}`, `{width}` or `{height}`.
+    """Crop an image, then resize it.
 
+    `crop` is `{x, y, width, height}`, `resize` one of `{factor}`, `{width}` and `{height}`.
     Shape (Y, X) or (Y, X, C) in, the same number of dimensions and the same dtype out.
     """
     if crop is not None:

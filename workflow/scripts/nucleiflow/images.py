@@ -98,7 +98,10 @@ def encode_picture(rgb: np.ndarray, ending: str) -> bytes:
 
 
 def _bytes(path: Path) -> np.ndarray:
-    """The file as bytes (for a TIFF its first ones), after a look at what users mistake for images."""
+    """The file as bytes, for a TIFF its first ones.
+
+    What users mistake for images is refused.
+    """
     try:
         size = os.path.getsize(path)
         count = 512 if path.name.lower().endswith(TIFF_ENDINGS) else -1

@@ -128,7 +128,8 @@ def _sentence(error: ValidationError) -> str:
         return f"config: unknown key {name}, did you mean {near}? (known: {', '.join(known)})"
     if rule == "required":
         missing = next(name for name in error.validator_value if name not in error.instance)
-        return f"config: {key}.{missing} is missing, set it to {allowed(schema['properties'][missing])}"
+        takes = allowed(schema["properties"][missing])
+        return f"config: {key}.{missing} is missing, set it to {takes}"
     takes, shown = allowed(schema), json.dumps(error.instance, default=str, ensure_ascii=False)
     if rule == "uniqueItems":
         return f"config: {key} is {shown}, which names something twice"
