@@ -76,7 +76,7 @@ def nlmeans(image: np.ndarray, h: float, template_window: int, search_window: in
         return cv2.fastNlMeansDenoising(image, None, h, template_window, search_window)
     if image.dtype == np.uint16:
         return cv2.fastNlMeansDenoising(
-            image, None, [h], template_window, search_window, cv2.NORM_L1
+            image, [h], None, template_window, search_window, cv2.NORM_L1
         )
     low, high = float(image.min()), float(image.max())
     scale = np.iinfo(np.uint16).max / (high - low) if high > low else 1.0

@@ -60,6 +60,8 @@ def threshold(
 
 def otsu(image: np.ndarray) -> np.ndarray:
     """Above the threshold that best separates two classes (Otsu 1979)."""
+    if constant(image):
+        return np.zeros(image.shape, bool)
     if image.dtype == np.uint8:
         level, _ = cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)
         return image > level
@@ -69,12 +71,12 @@ def otsu(image: np.ndarray) -> np.ndarray:
 
 def triangle(image: np.ndarray) -> np.ndarray:
     """Above the threshold farthest from the line from peak to end of the histogram (Zack 1977)."""
+    if constant(image):
+        return np.zeros(image.shape, bool)
     if image.dtype == np.uint8:
         level, _ = cv2.threshold(image, 0, 255, cv2.THRESH_TRIANGLE)
         return image > level
     low, high = float(image.min()), float(image.max())
-    if low == high:
-        return np.zeros(image.shape, bool)
     # The method needs a smooth histogram, so 256 classes for other types, too.
     scaled = ((image - np.float32(low)) * np.float32(255 / (high - low))).astype(np.uint8)
     return triangle(scaled)
@@ -82,7 +84,7 @@ def triangle(image: np.ndarray) -> np.ndarray:
 
 def li(image: np.ndarray) -> np.ndarray:
     """Above the threshold of minimum cross-entropy (Li and Tam 1998)."""
-    if image.min() == image.max():
+    if constant(image):
         return np.zeros(image.shape, bool)
     return image > threshold_li(image)
 
@@ -135,6 +137,11 @@ def drop_small(mask: np.ndarray, min_area: int) -> np.ndarray:
     keep = stats[:, cv2.CC_STAT_AREA] >= min_area
     keep[0] = False
     return keep[labels].astype(np.uint8) * np.uint8(255)
+
+
+def constant(image: np.ndarray) -> bool:
+    """Whether all pixels are equal: no threshold divides them, so there is no nucleus."""
+    return image.min() == image.max()
 
 
 def histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

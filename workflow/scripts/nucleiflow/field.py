@@ -94,13 +94,20 @@ def _only_channel(image: np.ndarray) -> np.ndarray:
 
 
 def _resized(image: np.ndarray, resize: dict) -> np.ndarray:
+    if image.ndim == 3 and image.shape[2] > 4:
+        # OpenCV shrinks at most four channels at once.
+        return np.dstack([_resized(image[..., index], resize) for index in range(image.shape[2])])
     height, width = image.shape[:2]
-    factor = resize.get("factor") or (
-        resize["width"] / width if "width" in resize else resize["height"] / height
-    )
     # Truncated as in the workshop: int(new_width * aspect).
-    new_width = resize.get("width") or max(1, int(width * factor))
-    new_height = resize.get("height") or max(1, int(height * factor))
+    if "width" in resize:
+        new_width = resize["width"]
+        new_height = max(1, int(new_width * (height / width)))
+    elif "height" in resize:
+        new_height = resize["height"]
+        new_width = max(1, int(new_height * (width / height)))
+    else:
+        new_width = max(1, int(width * resize["factor"]))
+        new_height = max(1, int(height * resize["factor"]))
     # Only these types are known to OpenCV's resize.
     known = image.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
     source = np.ascontiguousarray(image if known else image.astype(np.float64))

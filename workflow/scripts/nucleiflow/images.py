@@ -147,7 +147,9 @@ def _read_tiff(path: Path) -> np.ndarray:
         with tifffile.TiffFile(path) as tiff:
             series = tiff.series[0]
             planes = len(tiff.pages) if len(tiff.series) > 1 else len(series.pages)
-            if planes > 1 and not series.is_pyramidal:
+            depth = series.keyframe.imagedepth
+            planes = depth if series.is_pyramidal else max(planes, depth)
+            if planes > 1:
                 raise ImageError(
                     f"the file holds {planes} planes, channels or times, one plane a file is read"
                 )
