@@ -112,7 +112,9 @@ def adaptive(image: np.ndarray, block_size: int, weights: str, offset: float) ->
         local_mean = cv2.GaussianBlur(values, size, 0, borderType=border)
     else:
         local_mean = cv2.blur(values, size, borderType=border)
-    return values > local_mean + np.float32(offset)
+    # The mean is rounded: with nothing to spare, flat ground would lie above itself.
+    spare = np.abs(local_mean) * np.float32(4e-6)
+    return values > local_mean + np.float32(offset) + spare
 
 
 METHODS = {function.__name__: function for function in (otsu, triangle, li, manual, adaptive)}

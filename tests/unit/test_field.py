@@ -1,0 +1,241 @@
+"""Channel, crop, resize, and what is shown of an image."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucleiflow.field import channel, cut_out, for_display
+from nucleiflow.images import ImageError
+
+RNG = np.random.default_rng(2)
+GREY = RNG.integers(0, 256, (12, 18), np.uint8)
+RGB = RNG.integers(0, 256, (12, 18, 3), np.uint8)
+
+
+def only(index, count=3):
+    image = np.zeros((12, 18, count), np.uint8)
+    image[..., index] = GREY
+    return image
+
+
+# Channel
+
+
+@pytest.mark.parametrize(
+    ("which", "index"), [("red", 0), ("green", 1), ("blue", 2), (0, 0), (2, 2)]
+)
+def test_channel_by_colour_or_number_is_that_of_the_file(which, index):
+    np.testing.assert_array_equal(channel(RGB, which), RGB[..., index])
+
+
+def test_grey_image_is_its_channel_0():
+    np.testing.assert_array_equal(channel(GREY, 0), GREY)
+    np.testing.assert_array_equal(channel(GREY, "auto"), GREY)
+
+
+@pytest.mark.parametrize(("image", "count"), [(GREY, 1), (RGB, 3), (only(0, 5), 5)])
+def test_number_of_a_channel_that_the_image_lacks_is_refused(image, count):
+    with pytest.raises(ImageError) as caught:
+        channel(image, count)
+    assert str(caught.value) == (
+        f"there is no channel {count}, the image has {count} (counted from 0): "
+        "change preprocess.channel"
+    )
+
+
+@pytest.mark.parametrize("image", [GREY, only(0, 2), only(0, 5)], ids=["grey", "two", "five"])
+@pytest.mark.parametrize("color", ["red", "green", "blue"])
+def test_colour_of_an_image_that_is_not_rgb_is_refused(image, color):
+    with pytest.raises(ImageError) as caught:
+        channel(image, color)
+    assert str(caught.value) == (
+        f"the image is not RGB and has no {color} channel: change preprocess.channel"
+    )
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_auto_takes_the_only_channel_that_is_not_black(index):
+    np.testing.assert_array_equal(channel(only(index), "auto"), GREY)
+
+
+def test_auto_takes_any_of_equal_channels():
+    np.testing.assert_array_equal(channel(np.dstack([GREY] * 3), "auto"), GREY)
+    np.testing.assert_array_equal(channel(np.dstack([0 * GREY, GREY, GREY]), "auto"), GREY)
+
+
+def test_auto_takes_a_black_channel_of_a_black_image():
+    assert channel(np.zeros((4, 5, 3), np.uint16), "auto").tolist() == [[0] * 5] * 4
+
+
+@pytest.mark.parametrize(("image", "lit"), [(RGB, 3), (np.dstack([GREY, GREY // 2, 0 * GREY]), 2)])
+def test_auto_refuses_to_choose(image, lit):
+    with pytest.raises(ImageError) as caught:
+        channel(image, "auto")
+    assert str(caught.value) == (
+        f"{lit} of the image's 3 channels hold something: set preprocess.channel to the one with "
+        "the nuclei (red, green, blue or a number from 0)"
+    )
+
+
+# Crop
+
+
+def test_crop_counts_from_the_upper_left_corner():
+    crop = {"x": 3, "y": 2, "width": 5, "height": 4}
+    np.testing.assert_array_equal(cut_out(GREY, crop, None), GREY[2:6, 3:8])
+    np.testing.assert_array_equal(cut_out(RGB, crop, None), RGB[2:6, 3:8])
+
+
+def test_crop_may_end_at_the_edge():
+    crop = {"x": 17, "y": 11, "width": 1, "height": 1}
+    assert cut_out(GREY, crop, None).tolist() == [[GREY[11, 17]]]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "width", "height"), [(14, 0, 5, 1), (0, 9, 1, 4), (18, 0, 1, 1), (0, 0, 19, 12)]
+)
+def test_crop_out_of_the_image_is_refused(x, y, width, height):
+    with pytest.raises(ImageError) as caught:
+        cut_out(GREY, {"x": x, "y": y, "width": width, "height": height}, None)
+    assert str(caught.value) == (
+        f"the crop of {width} x {height} pixels at x={x}, y={y} reaches out of the image of "
+        "18 x 12 pixels: change preprocess.crop"
+    )
+
+
+# Resize
+
+
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    new=st.integers(1, 300),
+)
+def test_new_size_is_truncated_as_in_the_workshop(height, width, new):
+    image = np.zeros((height, width), np.uint8)
+    expected = (max(1, int(new * (height / width))), new)
+    if expected[0] <= 2000:
+        assert cut_out(image, None, {"width": new}).shape == expected
+    expected = (new, max(1, int(new * (width / height))))
+    if expected[1] <= 2000:
+        assert cut_out(image, None, {"height": new}).shape == expected
+
+
+@pytest.mark.parametrize("new", [1, 7, 64, 299, 640])
+def test_square_image_stays_square(new):
+    image = np.zeros((299, 299), np.uint8)
+    assert cut_out(image, None, {"width": new}).shape == (new, new)
+    assert cut_out(image, None, {"height": new}).shape == (new, new)
+
+
+@pytest.mark.parametrize(
+    ("factor", "shape"), [(0.5, (6, 9)), (2, (24, 36)), (0.3, (3, 5)), (0.01, (1, 1))]
+)
+def test_factor_scales_both_sides(factor, shape):
+    assert cut_out(GREY, None, {"factor": factor}).shape == shape
+    assert cut_out(RGB, None, {"factor": factor}).shape == (*shape, 3)
+
+
+def test_resize_takes_the_mean_of_pixels_when_smaller_and_interpolates_when_larger():
+    smaller = cut_out(GREY, None, {"factor": 0.5})
+    np.testing.assert_array_equal(smaller, cv2.resize(GREY, (9, 6), interpolation=cv2.INTER_AREA))
+    assert cut_out(np.float32([[1, 3], [5, 7]]), None, {"factor": 0.5}).tolist() == [[4.0]]
+    larger = cut_out(GREY, None, {"factor": 2})
+    np.testing.assert_array_equal(larger, cv2.resize(GREY, (36, 24)))
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"],
+)
+@pytest.mark.parametrize("channels", [None, 2, 3, 5])
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_resize_keeps_type_and_channels(dtype, channels, factor):
+    shape = (12, 18) if channels is None else (12, 18, channels)
+    image = RNG.integers(0, 100, shape).astype(dtype)
+    before = image.copy()
+    result = cut_out(image, None, {"factor": factor})
+    assert result.dtype == image.dtype
+    assert result.shape == (int(12 * factor), int(18 * factor), *shape[2:])
+    assert abs(result.mean() - image.mean()) < 5
+    np.testing.assert_array_equal(image, before)
+
+
+def test_each_of_five_channels_is_resized_as_if_alone():
+    image = RNG.integers(0, 60000, (12, 18, 5)).astype(np.uint16)
+    result = cut_out(image, None, {"factor": 0.5})
+    for index in range(5):
+        np.testing.assert_array_equal(
+            result[..., index], cut_out(image[..., index], None, {"factor": 0.5})
+        )
+
+
+def test_32_bit_integers_are_rounded():
+    image = np.array([[1, 2], [2, 2]], np.int32)
+    assert cut_out(image, None, {"factor": 0.5}).tolist() == [[2]]
+
+
+def test_crop_comes_before_resize():
+    crop = {"x": 2, "y": 2, "width": 8, "height": 4}
+    result = cut_out(GREY, crop, {"width": 16})
+    np.testing.assert_array_equal(result, cv2.resize(GREY[2:6, 2:10].copy(), (16, 8)))
+
+
+def test_without_crop_and_resize_the_image_stays():
+    np.testing.assert_array_equal(cut_out(RGB, None, None), RGB)
+
+
+# Display
+
+
+def test_8_bit_rgb_is_shown_as_it_is():
+    np.testing.assert_array_equal(for_display(RGB), RGB)
+
+
+def test_8_bit_grey_without_stretch_is_shown_as_it_is():
+    np.testing.assert_array_equal(for_display(GREY, stretch=False), np.dstack([GREY] * 3))
+
+
+def test_16_bit_without_stretch_is_scaled_by_its_type():
+    image = np.array([[0, 257, 25700, 65535]], np.uint16)
+    assert for_display(image, stretch=False)[0, :, 0].tolist() == [0, 1, 100, 255]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.int32])
+def test_other_types_without_stretch_are_scaled_by_their_range(dtype):
+    image = np.array([[-10, 0, 41]], dtype)
+    assert for_display(image, stretch=False)[0, :, 0].tolist() == [0, 50, 255]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int32])
+def test_stretch_makes_the_darkest_black_and_the_brightest_white(dtype):
+    image = np.repeat(np.arange(50, 151), 100).reshape(101, 100).astype(dtype)
+    before = image.copy()
+    shown = for_display(image)
+    assert (shown.shape, shown.dtype) == ((101, 100, 3), np.uint8)
+    assert (shown[0] == 0).all() and (shown[-1] == 255).all()
+    assert abs(int(shown[50, 0, 0]) - 127) <= 1
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("value", [0, 9, 200])
+def test_constant_image_is_shown_black_by_stretch(dtype, value):
+    assert (for_display(np.full((5, 6), value, dtype)) == 0).all()
+
+
+def test_one_hot_pixel_does_not_darken_the_rest():
+    image = np.zeros((100, 100), np.uint16)
+    image[50:] = 1000
+    image[0, 0] = 65535
+    assert (for_display(image)[50:] == 255).all()
+
+
+def test_channels_other_than_8_bit_rgb_are_shown_as_their_maximum():
+    image = np.zeros((2, 2, 2), np.uint16)
+    image[0, 0] = (65535, 0)
+    image[1, 1] = (0, 25700)
+    shown = for_display(image, stretch=False)
+    assert shown[..., 0].tolist() == [[255, 0], [0, 100]]
