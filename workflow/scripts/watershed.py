@@ -69,7 +69,8 @@ def distance(image: np.ndarray | None, mask: np.ndarray, markers: np.ndarray) ->
     """
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     seeds = np.where(markers > 1, markers, 0)
-    return flood(-depth, seeds, mask=mask > 0)
+    # Objects of the mask hang together at corners, too.
+    return flood(-depth, seeds, connectivity=2, mask=mask > 0)
 
 
 METHODS = {function.__name__: function for function in (opencv, distance)}
