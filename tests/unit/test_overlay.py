@@ -1,0 +1,181 @@
+"""Outlines known by hand, and the pictures of the report."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+import contact_sheet
+import overlay
+import overview
+from nucleiflow.images import ImageError
+
+GREY = np.full((12, 14, 3), 100, np.uint8)
+
+
+def square():
+    labels = np.zeros((12, 14), np.int32)
+    labels[3:8, 4:10] = 1
+    return labels
+
+
+def draw(labels, color="yellow", thickness=1, lines=False, image=GREY):
+    return overlay.overlay(image, labels, color, thickness, lines)
+
+
+def test_outline_is_the_outermost_ring_of_a_square():
+    picture = draw(square())
+    ring = np.zeros((12, 14), bool)
+    ring[3:8, 4:10] = True
+    ring[4:7, 5:9] = False
+    assert (picture[ring] == (255, 255, 0)).all()
+    assert (picture[~ring] == 100).all()
+    assert picture.dtype == np.uint8
+
+
+def test_touching_objects_are_both_outlined():
+    labels = square()
+    labels[3:8, 7:10] = 2
+    drawn = (draw(labels) != 100).any(axis=2)
+    assert drawn[5, 4:10].tolist() == [True, False, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("color", "rgb"),
+    [
+        ("yellow", (255, 255, 0)),
+        ("magenta", (255, 0, 255)),
+        ("#ff8000", (255, 128, 0)),
+        ("#0f0", (0, 255, 0)),
+        ("#11223344", (17, 34, 51)),
+        ([1, 2, 3], (1, 2, 3)),
+    ],
+)
+def test_colour_by_name_number_or_list_is_red_green_blue(color, rgb):
+    assert tuple(draw(square(), color)[3, 4]) == rgb
+
+
+@pytest.mark.parametrize("thickness", [2, 3, 5])
+def test_thickness_widens_the_outline(thickness):
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:30, 10:30] = 1
+    image = np.zeros((40, 40, 3), np.uint8)
+    picture = draw(labels, thickness=thickness, image=image)
+    assert np.count_nonzero(picture[20, :20, 0]) == thickness
+
+
+def test_lines_are_drawn_where_there_is_no_label():
+    labels = np.ones((12, 14), np.int32)
+    labels[:, 7:] = 2
+    labels[:, 6] = 0
+    drawn = (draw(labels, lines=True) != 100).any(axis=2)
+    np.testing.assert_array_equal(drawn, labels == 0)
+
+
+def test_without_objects_the_picture_is_the_image():
+    np.testing.assert_array_equal(draw(square() * 0), GREY)
+
+
+def test_image_stays_as_it_was():
+    image, labels = GREY.copy(), square()
+    draw(labels, thickness=3, image=image)
+    np.testing.assert_array_equal(image, GREY)
+    np.testing.assert_array_equal(labels, square())
+
+
+def test_labels_of_another_shape_are_refused():
+    with pytest.raises(ImageError) as caught:
+        draw(square()[:-1])
+    assert str(caught.value) == (
+        "the labels have (11, 14) pixels and the image (12, 14): "
+        "the image changed while the workflow ran, run it again"
+    )
+
+
+# Contact sheet
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "columns"),
+    [(0, 1, 1), (1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 2, 4), (12, 3, 4)],
+)
+def test_contact_sheet_is_a_grid_of_four_columns(count, rows, columns):
+    side = contact_sheet.SIDE
+    sheet = contact_sheet.contact_sheet([("title", GREY)] * count)
+    assert sheet.shape == (rows * (side + 28), columns * side, 3)
+    assert sheet.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(10, 10), (2000, 30), (30, 2000), (1, 1), (1, 3000)])
+def test_tile_holds_the_whole_picture_in_its_colours(shape):
+    picture = np.zeros((*shape, 3), np.uint8)
+    picture[:] = (200, 10, 60)
+    tile = contact_sheet.tile("Zürich/Tag 1", picture)
+    side = contact_sheet.SIDE
+    assert tile.shape == (side + 28, side, 3)
+    inside = (tile == (200, 10, 60)).all(axis=2)
+    ys, xs = np.nonzero(inside)
+    longest = side - 8
+    assert max(np.ptp(ys), np.ptp(xs)) + 1 == longest
+    assert inside.sum() == (np.ptp(ys) + 1) * (np.ptp(xs) + 1)
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "expected"),
+    [(0, 3, []), (2, 3, [0, 1]), (3, 3, [0, 1, 2]), (9, 3, [0, 3, 6]), (10, 4, [0, 2, 5, 7])],
+)
+def test_pictures_are_chosen_from_all_over_the_dataset(total, count, expected):
+    assert contact_sheet.spread(list(range(total)), count) == expected
+
+
+# Overview
+
+
+def images_table():
+    return pd.DataFrame(
+        {
+            "directory": ["b", "b", "a", "a"],
+            "image": ["1", "2", "1", "2"],
+            "status": ["ok", "failed", "ok", "ok"],
+            "objects": [3, 0, 0, 0],
+        }
+    )
+
+
+def test_overview_has_a_row_a_directory_in_the_order_of_the_dataset():
+    objects = pd.DataFrame(
+        {"directory": ["b"] * 3, "area": [10, 20, 60], "intensity_mean": [1.0, 2.0, 9.0]}
+    )
+    table = overview.by_directory(images_table(), objects)
+    assert table.columns.tolist() == [
+        *("directory", "images", "failed", "objects"),
+        *("median_area", "median_intensity_mean"),
+    ]
+    assert table.iloc[0].tolist() == ["b", 2, 1, 3, 20, 2.0]
+    assert table.iloc[1, :4].tolist() == ["a", 2, 0, 0]
+    assert table.iloc[1, 4:].isna().all()
+
+
+def test_overview_leaves_out_what_was_not_measured():
+    table = overview.by_directory(images_table(), pd.DataFrame({"directory": ["b"]}))
+    assert table.columns.tolist() == ["directory", "images", "failed", "objects"]
+
+
+@pytest.mark.parametrize("areas", [[], [5.0], [0.0, 0.0], list(range(1, 1000))])
+def test_plot_has_a_bar_for_each_class(areas):
+    text = overview.area_plot(np.array(areas))
+    assert text.startswith("<svg") and text.rstrip().endswith("</svg>")
+    assert text.count('fill="#4477aa"') == overview.CLASSES
+    assert "nan" not in text and "inf" not in text
+
+
+def test_highest_bar_reaches_the_count_of_its_class():
+    text = overview.area_plot(np.array([10.0] * 7 + [100.0] * 3))
+    assert 'height="254.0"' in text and ">7</text>" in text
+    assert f'height="{254 * 3 / 7:.1f}"' in text
+
+
+def test_drawn_jpeg_of_the_sheet_can_be_read():
+    sheet = contact_sheet.contact_sheet([("a", GREY), ("b", GREY)])
+    data = contact_sheet.encode_picture(sheet, "jpg")
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), -1).shape == sheet.shape
