@@ -1,0 +1,549 @@
+"""The config: every mistake one sentence, every default from the schema, nothing out of step."""
+
+import copy
+import importlib.util
+import random
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import markers
+import preprocess
+import threshold
+import watershed
+from nucleiflow import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP = (
+    "images, results, extensions, batch_size, max_failed, keep, preprocess, threshold, markers, "
+    "watershed, measure, overlay"
+)
+STAGES = {
+    "preprocess.denoise": preprocess,
+    "threshold": threshold,
+    "markers": markers,
+    "watershed": watershed,
+}
+
+
+def entry(schema, name):
+    """The schema's entry of a dotted key."""
+    for part in name.split("."):
+        schema = schema["properties"][part]
+    return schema
+
+
+def document():
+    """The module that writes the config's pages."""
+    spec = importlib.util.spec_from_file_location("document", ROOT / "config/document.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Mistakes
+
+
+UNKNOWN = [
+    ("image: x", f"image, did you mean images? (known: {TOP})"),
+    ("preproces: {}", f"preproces, did you mean preprocess? (known: {TOP})"),
+    ("Threshold: {}", f"Threshold, did you mean threshold? (known: {TOP})"),
+    (
+        "preprocess: {chanel: red}",
+        "preprocess.chanel, did you mean channel? (known: channel, crop, resize, denoise)",
+    ),
+    (
+        "preprocess: {crop: {x: 1, y: 1, w: 3, height: 3}}",
+        "preprocess.crop.w, did you mean width? (known: x, y, width, height)",
+    ),
+    (
+        "preprocess: {resize: {factr: 3}}",
+        "preprocess.resize.factr, did you mean factor? (known: factor, width, height)",
+    ),
+    (
+        "preprocess: {denoise: {gausian: {}}}",
+        "preprocess.denoise.gausian, did you mean gaussian? "
+        "(known: method, gaussian, median, bilateral, nlmeans, nlmeans_colored)",
+    ),
+    (
+        "preprocess: {denoise: {median: {kernl: 3}}}",
+        "preprocess.denoise.median.kernl, did you mean kernel? (known: kernel)",
+    ),
+    (
+        "threshold: {morphology: [{operation: open}, {operation: open, siz: 3}]}",
+        "threshold.morphology[1].siz, did you mean size? "
+        "(known: operation, shape, size, iterations)",
+    ),
+    (
+        "markers: {sure_background: {iteration: 3}}",
+        "markers.sure_background.iteration, did you mean iterations? "
+        "(known: shape, size, iterations)",
+    ),
+    (
+        "watershed: {minarea: 3}",
+        "watershed.minarea, did you mean min_area? "
+        "(known: method, background, min_area, max_area, drop_border)",
+    ),
+    (
+        "measure: {property: [area]}",
+        "measure.property, did you mean properties? (known: properties)",
+    ),
+    (
+        "overlay: {colour: red}",
+        "overlay.colour, did you mean color? (known: color, thickness, format, stretch)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), UNKNOWN, ids=[text for text, _ in UNKNOWN])
+def test_unknown_key_is_refused_with_the_nearest_known_one(schema, text, sentence):
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load(yaml.safe_load(text), schema)
+    assert str(caught.value) == f"config: unknown key {sentence}"
+
+
+COLOR = "a colour's name, #rrggbb or [red, green, blue] from 0 to 255"
+CHANNEL = "auto, red, green, blue or a channel's number from 0"
+RESIZE = "null or one of factor, width and height"
+WRONG = [
+    # Types
+    ("images: 5", "images is 5, must be the path of a directory"),
+    ("images: [a, b]", 'images is ["a", "b"], must be the path of a directory'),
+    ("results: null", "results is null, must be a text that is not empty"),
+    ("results: ''", 'results is "", must be a text that is not empty'),
+    ("extensions: tif", 'extensions is "tif", must be a list that is not empty'),
+    ("extensions: []", "extensions is [], must be a list that is not empty"),
+    ("batch_size: true", "batch_size is true, must be a whole number from 1"),
+    ("batch_size: 2.5", "batch_size is 2.5, must be a whole number from 1"),
+    ("batch_size: many", 'batch_size is "many", must be a whole number from 1'),
+    ("max_failed: true", "max_failed is true, must be a number from 0 to 1"),
+    ("keep: labels", 'keep is "labels", must be a list'),
+    ("preprocess: null", "preprocess is null, must be a group of keys"),
+    ("preprocess: []", "preprocess is [], must be a group of keys"),
+    ("preprocess: {denoise: null}", "preprocess.denoise is null, must be a group of keys"),
+    (
+        "preprocess: {denoise: {gaussian: null}}",
+        "preprocess.denoise.gaussian is null, must be a group of keys",
+    ),
+    ("preprocess: {channel: 1.5}", f"preprocess.channel is 1.5, must be {CHANNEL}"),
+    ("preprocess: {channel: true}", f"preprocess.channel is true, must be {CHANNEL}"),
+    ("preprocess: {channel: null}", f"preprocess.channel is null, must be {CHANNEL}"),
+    (
+        "preprocess: {crop: [1, 2, 3, 4]}",
+        "preprocess.crop is [1, 2, 3, 4], must be a group of keys or null",
+    ),
+    ("preprocess: {resize: 0.5}", f"preprocess.resize is 0.5, must be {RESIZE}"),
+    ("threshold: {manual: {value: high}}", 'threshold.manual.value is "high", must be a number'),
+    ("threshold: {manual: {value: null}}", "threshold.manual.value is null, must be a number"),
+    ("threshold: {fill_holes: maybe}", 'threshold.fill_holes is "maybe", must be true or false'),
+    ("threshold: {fill_holes: 1}", "threshold.fill_holes is 1, must be true or false"),
+    ("threshold: {morphology: open}", 'threshold.morphology is "open", must be a list'),
+    (
+        "threshold: {morphology: [open]}",
+        'threshold.morphology[0] is "open", must be a group of keys',
+    ),
+    ("overlay: {color: 5}", f"overlay.color is 5, must be {COLOR}"),
+    # Ranges
+    ("batch_size: 0", "batch_size is 0, must be a whole number from 1"),
+    ("batch_size: -3", "batch_size is -3, must be a whole number from 1"),
+    ("max_failed: 1.5", "max_failed is 1.5, must be a number from 0 to 1"),
+    ("max_failed: -0.1", "max_failed is -0.1, must be a number from 0 to 1"),
+    ("preprocess: {channel: -1}", f"preprocess.channel is -1, must be {CHANNEL}"),
+    (
+        "preprocess: {crop: {x: -1, y: 1, width: 3, height: 3}}",
+        "preprocess.crop.x is -1, must be a whole number from 0",
+    ),
+    (
+        "preprocess: {crop: {x: 1, y: 1, width: 0, height: 3}}",
+        "preprocess.crop.width is 0, must be a whole number from 1",
+    ),
+    (
+        "preprocess: {resize: {factor: 0}}",
+        "preprocess.resize.factor is 0, must be a number above 0 to 100",
+    ),
+    ("preprocess: {resize: {}}", f"preprocess.resize is {{}}, must be {RESIZE}"),
+    (
+        "preprocess: {resize: {width: 3, height: 3}}",
+        f'preprocess.resize is {{"width": 3, "height": 3}}, must be {RESIZE}',
+    ),
+    (
+        "preprocess: {denoise: {gaussian: {sigma: 0}}}",
+        "preprocess.denoise.gaussian.sigma is 0, must be a number above 0 or null",
+    ),
+    ("threshold: {min_area: -1}", "threshold.min_area is -1, must be a whole number from 0"),
+    (
+        "markers: {fraction: {value: 1}}",
+        "markers.fraction.value is 1, must be a number from 0 and below 1",
+    ),
+    (
+        "markers: {sure_background: {iterations: -1}}",
+        "markers.sure_background.iterations is -1, must be a whole number from 0",
+    ),
+    ("watershed: {max_area: 0}", "watershed.max_area is 0, must be a whole number from 1 or null"),
+    ("overlay: {thickness: 51}", "overlay.thickness is 51, must be a whole number from 1 to 50"),
+    # Odd numbers
+    (
+        "preprocess: {denoise: {gaussian: {kernel: 4}}}",
+        "preprocess.denoise.gaussian.kernel is 4, must be an odd number from 1 or null",
+    ),
+    (
+        "preprocess: {denoise: {median: {kernel: 4}}}",
+        "preprocess.denoise.median.kernel is 4, must be an odd number from 3",
+    ),
+    (
+        "preprocess: {denoise: {median: {kernel: 1}}}",
+        "preprocess.denoise.median.kernel is 1, must be an odd number from 3",
+    ),
+    (
+        "preprocess: {denoise: {nlmeans: {search_window: 20}}}",
+        "preprocess.denoise.nlmeans.search_window is 20, must be an odd number from 1",
+    ),
+    (
+        "threshold: {adaptive: {block_size: 10}}",
+        "threshold.adaptive.block_size is 10, must be an odd number from 3",
+    ),
+    # Choices
+    (
+        "extensions: [gif]",
+        'extensions[0] is "gif", must be one of tif, tiff, png, jpg, jpeg, bmp (did you mean tif?)',
+    ),
+    ("preprocess: {channel: purple}", f'preprocess.channel is "purple", must be {CHANNEL}'),
+    (
+        "preprocess: {denoise: {method: gauss}}",
+        'preprocess.denoise.method is "gauss", must be one of gaussian, median, bilateral, '
+        "nlmeans, nlmeans_colored, none (did you mean gaussian?)",
+    ),
+    (
+        "threshold: {method: null}",
+        "threshold.method is null, must be one of otsu, triangle, li, manual, adaptive",
+    ),
+    (
+        "threshold: {method: percolate}",
+        'threshold.method is "percolate", must be one of otsu, triangle, li, manual, adaptive',
+    ),
+    (
+        "threshold: {morphology: [{operation: opne}]}",
+        'threshold.morphology[0].operation is "opne", must be one of open, close, erode, dilate, '
+        "gradient (did you mean open?)",
+    ),
+    ("markers: {distance_mask: 4}", "markers.distance_mask is 4, must be one of 3, 5, precise"),
+    ("overlay: {format: gif}", 'overlay.format is "gif", must be one of jpg, png'),
+    ("overlay: {color: yelow}", f'overlay.color is "yelow", must be {COLOR}'),
+    ("overlay: {color: '#12345'}", f'overlay.color is "#12345", must be {COLOR}'),
+    ("overlay: {color: [1, 2]}", f"overlay.color is [1, 2], must be {COLOR}"),
+    ("overlay: {color: [1, 2, 300]}", f"overlay.color is [1, 2, 300], must be {COLOR}"),
+    # What is missing or named twice
+    (
+        "preprocess: {crop: {x: 1, y: 1, width: 3}}",
+        "preprocess.crop.height is missing, set it to a whole number from 1",
+    ),
+    (
+        "threshold: {morphology: [{size: 3}]}",
+        "threshold.morphology[0].operation is missing, set it to one of open, close, erode, "
+        "dilate, gradient",
+    ),
+    (
+        "keep: [labels, labels]",
+        'keep is ["labels", "labels"], which names something twice',
+    ),
+    (
+        "measure: {properties: [area, area]}",
+        'measure.properties is ["area", "area"], which names something twice',
+    ),
+    ("measure: {properties: []}", "measure.properties is [], must be a list that is not empty"),
+    # Keys that must fit together
+    (
+        "preprocess: {denoise: {gaussian: {sigma: null}}}",
+        "preprocess.denoise.gaussian.sigma and preprocess.denoise.gaussian.kernel are both null, "
+        "set at least one of them",
+    ),
+    (
+        "watershed: {background: true, method: distance}",
+        "watershed.background is true, which needs watershed.method opencv, not distance",
+    ),
+    (
+        "watershed: {min_area: 50, max_area: 20}",
+        "watershed.max_area is 20, must be at least watershed.min_area, which is 50",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), WRONG, ids=[text for text, _ in WRONG])
+def test_wrong_value_is_refused_with_key_value_and_what_is_allowed(schema, text, sentence):
+    config = yaml.safe_load(text)
+    before = copy.deepcopy(config)
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load(config, schema)
+    assert str(caught.value) == f"config: {sentence}"
+    assert config == before
+
+
+@pytest.mark.parametrize("name", ["keep", "measure.properties"])
+def test_misspelt_name_in_a_list_is_refused_with_the_nearest_one(schema, name):
+    names = entry(schema, name)["items"]["enum"]
+    config = {name: ["lables"]} if name == "keep" else {"measure": {"properties": ["aera"]}}
+    wrong, near = ("lables", "labels") if name == "keep" else ("aera", "area")
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load(config, schema)
+    assert str(caught.value) == (
+        f'config: {name}[0] is "{wrong}", must be one of {", ".join(names)} (did you mean {near}?)'
+    )
+
+
+def test_one_mistake_of_several_is_named(schema):
+    config = {"batch_size": 0, "threshold": {"method": "x"}, "extra": 1}
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load(config, schema)
+    assert str(caught.value).count("config: ") == 1
+
+
+@pytest.mark.parametrize("value", [None, [], "threshold"])
+def test_file_that_is_no_group_of_keys_is_refused(schema, value):
+    with pytest.raises(settings.ConfigError, match=r"^config: the whole config is .*, must be a"):
+        settings.load(value, schema)
+
+
+def test_every_group_refuses_unknown_keys(schema):
+    groups = [schema, *(entry for _, entry in settings.keys(schema) if "properties" in entry)]
+    groups += [entry["items"] for entry in groups if "properties" in entry.get("items", {})]
+    assert len(groups) > 15
+    assert all(group["additionalProperties"] is False for group in groups)
+    assert entry(schema, "threshold.morphology")["items"]["additionalProperties"] is False
+
+
+# Loading
+
+
+def test_nothing_gives_every_default_in_the_schemas_order(schema):
+    loaded = settings.load({}, schema)
+    assert list(loaded) == list(schema["properties"])
+    for name, value in settings.keys(schema):
+        if name.startswith(("preprocess.crop.", "preprocess.resize.")):
+            continue
+        found = loaded
+        for part in name.split("."):
+            found = found[part]
+        if "properties" in value and value.get("default") == {}:
+            assert list(found) == list(value["properties"])
+        else:
+            assert found == value["default"], name
+
+
+def filled():
+    """A config that sets something at every level."""
+    return {
+        "images": "x",
+        "batch_size": 20,
+        "max_failed": 1,
+        "preprocess": {
+            "channel": 1,
+            "crop": {"x": 0, "y": 2, "width": 30, "height": 40},
+            "resize": {"factor": 2},
+            "denoise": {"method": "nlmeans", "nlmeans": {"h": 3, "search_window": 11}},
+        },
+        "threshold": {
+            "manual": {"value": 100},
+            "morphology": [{"operation": "open"}, {"size": 5, "operation": "close"}],
+        },
+        "markers": {"h_maxima": {"h": 1}, "distance_mask": 3},
+        "watershed": {"max_area": 900, "min_area": 5},
+        "overlay": {"color": [255, 0, 0], "thickness": 2},
+    }
+
+
+def test_loading_what_was_loaded_changes_nothing(schema):
+    for config in ({}, filled()):
+        once = settings.load(config, schema)
+        assert repr(settings.load(once, schema)) == repr(once)
+
+
+def shuffled(value, rng):
+    if isinstance(value, dict):
+        items = list(value.items())
+        rng.shuffle(items)
+        return {key: shuffled(entry, rng) for key, entry in items}
+    return [shuffled(entry, rng) for entry in value] if isinstance(value, list) else value
+
+
+def respelt(value, kind):
+    """The same with its whole numbers as floats, or its whole floats as integers."""
+    if isinstance(value, dict):
+        return {key: respelt(entry, kind) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [respelt(entry, kind) for entry in value]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        return value
+    return kind(value)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_order_of_the_keys_does_not_matter(schema, seed):
+    expected = repr(settings.load(filled(), schema))
+    config = shuffled(filled(), random.Random(seed))
+    assert repr(settings.load(config, schema)) == expected
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_spelling_of_whole_numbers_does_not_matter(schema, kind):
+    loaded = settings.load(filled(), schema)
+    for config in (respelt(filled(), kind), respelt(loaded, kind)):
+        assert repr(settings.load(config, schema)) == repr(loaded)
+
+
+def test_numbers_have_the_types_that_functions_need(schema):
+    loaded = settings.load(respelt(filled(), float), schema)
+    assert isinstance(loaded["preprocess"]["channel"], int)
+    assert isinstance(loaded["markers"]["distance_mask"], int)
+    assert isinstance(loaded["batch_size"], int)
+    assert isinstance(loaded["preprocess"]["crop"]["x"], int)
+    assert all(isinstance(value, int) for value in loaded["overlay"]["color"])
+    loaded = settings.load(respelt(filled(), int), schema)
+    assert isinstance(loaded["max_failed"], float)
+    assert isinstance(loaded["preprocess"]["resize"]["factor"], float)
+    assert isinstance(loaded["threshold"]["manual"]["value"], float)
+
+
+def test_steps_of_the_morphology_are_completed(schema):
+    steps = settings.load(filled(), schema)["threshold"]["morphology"]
+    defaults = entry(schema, "threshold.morphology")["items"]["properties"]
+    assert steps[0] == {
+        "operation": "open",
+        **{name: defaults[name]["default"] for name in ("shape", "size", "iterations")},
+    }
+    assert steps[1]["size"] == 5
+
+
+def test_config_of_the_user_is_not_changed(schema):
+    config = filled()
+    settings.load(config, schema)
+    assert config == filled()
+
+
+# What a stage depends on
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_active_keeps_the_options_of_the_chosen_method_alone(schema, name):
+    section = entry(schema, name)
+    methods = section["properties"]["method"]["enum"]
+    loaded = settings.load({}, schema)
+    for part in name.split("."):
+        loaded = loaded[part]
+    for method in methods:
+        result = settings.active(loaded | {"method": method}, section)
+        assert result["method"] == method
+        assert result["options"] == loaded.get(method, {})
+        others = {key: value for key, value in loaded.items() if key not in {*methods, "method"}}
+        assert {key: result[key] for key in result.keys() - {"method", "options"}} == others
+
+
+def test_editing_another_methods_option_changes_nothing_that_a_stage_depends_on(schema):
+    stage = schema["properties"]["preprocess"]
+    before = settings.load({}, schema)["preprocess"]
+    after = settings.load({"preprocess": {"denoise": {"median": {"kernel": 9}}}}, schema)
+    assert settings.active(before, stage) == settings.active(after["preprocess"], stage)
+    chosen = {"method": "median", "median": {"kernel": 9}}
+    after = settings.load({"preprocess": {"denoise": chosen}}, schema)["preprocess"]
+    assert settings.active(after, stage)["denoise"] == {
+        "method": "median",
+        "options": {"kernel": 9},
+    }
+
+
+def test_active_keeps_groups_that_are_no_methods(schema):
+    stage = schema["properties"]["preprocess"]
+    section = settings.load(filled(), schema)["preprocess"]
+    result = settings.active(section, stage)
+    assert result["crop"] == {"x": 0, "y": 2, "width": 30, "height": 40}
+    assert result["resize"] == {"factor": 2.0}
+
+
+# Schema, functions and pages in step
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_method_of_the_schema_is_a_function_with_its_options_and_no_other(schema, name):
+    section, stage = entry(schema, name)["properties"], STAGES[name]
+    methods = section["method"]["enum"]
+    # It works on the colours, before the channel is taken.
+    extra = {"nlmeans_colored"} if name == "preprocess.denoise" else set()
+    assert set(methods) == {*stage.METHODS} | extra
+    inputs = {"image", "mask", "distance", "markers"}
+    for method in methods:
+        code = getattr(stage, method).__code__
+        arguments = set(code.co_varnames[: code.co_argcount]) - inputs
+        assert arguments == set(section.get(method, {}).get("properties", {})), method
+
+
+def test_every_morphological_operation_and_shape_of_the_schema_exists(schema):
+    from nucleiflow.kernel import SHAPES
+
+    step = entry(schema, "threshold.morphology")["items"]["properties"]
+    assert set(step["operation"]["enum"]) == set(threshold.OPERATIONS)
+    shapes = entry(schema, "markers.sure_background.shape")["enum"]
+    assert set(step["shape"]["enum"]) == set(shapes) == set(SHAPES)
+    assert set(entry(schema, "markers.distance_mask")["enum"]) == set(markers.DISTANCE_MASKS)
+
+
+def test_every_key_has_a_description_and_a_default_that_its_own_entry_allows(schema):
+    from jsonschema import Draft202012Validator
+
+    for name, value in settings.keys(schema):
+        assert re.search(r"\.$", value["description"]), name
+        if not name.startswith(("preprocess.crop.", "preprocess.resize.")):
+            Draft202012Validator(value).validate(value["default"])
+
+
+def test_schema_holds_known_words_only(schema):
+    # An unquoted comma in a description makes another word of what follows.
+    known = {
+        *("type", "enum", "anyOf", "not", "items", "properties", "required", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength"),
+        *("minItems", "maxItems", "minProperties", "maxProperties", "uniqueItems"),
+        *("additionalProperties", "default", "description", "x-allowed"),
+    }
+    for name, value in settings.keys(schema):
+        assert set(value) <= known, name
+
+
+def test_config_yaml_holds_every_key_at_its_default(schema):
+    text = (ROOT / "config/config.yaml").read_text()
+    config = yaml.safe_load(text)
+    # JSON, so that 1 and 1.0 differ.
+    assert repr(settings.load(config, schema)) == repr(settings.load({}, schema))
+    for name, value in settings.keys(schema):
+        if "default" in value:
+            found = config
+            for part in name.split("."):
+                found = found[part]
+            if value["default"] != {}:
+                assert found == value["default"], name
+    assert text == document().config_yaml(schema)
+
+
+def test_readme_of_the_config_is_made_from_the_schema(schema):
+    text = (ROOT / "config/README.md").read_text()
+    assert text == document().readme(schema)
+    for name, _ in settings.keys(schema):
+        assert f"| `{name}` |" in text
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config/presets").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_preset_is_a_valid_config(schema, path):
+    settings.load(yaml.safe_load(path.read_text()), schema)
+
+
+def test_conda_environment_has_the_pins_of_requirements():
+    def pins(lines):
+        return {line.split("#")[0].strip().lower() for line in lines if "==" in line.split("#")[0]}
+
+    packages = yaml.safe_load((ROOT / "workflow/envs/nucleiflow.yaml").read_text())["dependencies"]
+    conda = pins(next(entry for entry in packages if isinstance(entry, dict))["pip"])
+    pip = pins((ROOT / "requirements.txt").read_text().splitlines())
+    of_snakemake = ("snakemake", "pygments")
+    assert conda == {pin for pin in pip if not pin.startswith(of_snakemake)}
+    assert len(conda) > 8
