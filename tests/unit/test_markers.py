@@ -242,24 +242,30 @@ def test_kernel_larger_than_the_image_is_refused():
 
 
 @given(
-    limit=hnp.arrays(
-        np.float32,
+    sixteenths=hnp.arrays(
+        np.uint8,
         st.tuples(st.integers(1, 12), st.integers(1, 12)),
-        elements=st.floats(-8, 8, width=16),
+        elements=st.integers(0, 255),
     ),
-    share=st.floats(0, 1, width=16),
-    height=st.floats(0, 4, width=16),
+    ground=st.integers(0, 200),
+    height=st.integers(0, 64),
+    fraction=st.sampled_from([0, 0.0625, 0.25, 0.5]),
 )
-def test_reconstruction_is_scikit_images(limit, share, height):
-    marker = np.minimum(limit * np.float32(share), limit) - np.float32(height)
-    expected = reconstruction(marker, limit, footprint=np.ones((3, 3)))
-    np.testing.assert_array_equal(markers.reconstruct(marker, limit), expected)
+def test_h_maxima_are_those_of_reconstruction(sixteenths, ground, height, fraction):
+    # Numbers that floats hold exactly, in steps of more than the one that finds the maxima.
+    distance, h = (sixteenths / 16).astype(np.float32), height / 16
+    inside = sixteenths > ground
+    limit = np.where(inside, distance, -1000.0)
+    marker = np.where(inside, distance * (1 - fraction) - h, -1000.0)
+    cut = reconstruction(marker, limit, footprint=np.ones((3, 3)))
+    tops = cut - reconstruction(cut - 1 / 512, cut, footprint=np.ones((3, 3))) > 0
+    found = markers.h_maxima(distance, inside.astype(np.uint8) * np.uint8(255), h, fraction, 0)
+    np.testing.assert_array_equal(found > 0, tops & inside)
 
 
-def test_reconstruction_follows_a_long_and_winding_way():
-    limit = np.zeros((41, 41), np.float32)
-    limit[::2] = 1
-    limit[1::4, -1] = limit[3::4, 0] = 1
-    marker = np.zeros_like(limit)
-    marker[0, 0] = 1
-    np.testing.assert_array_equal(markers.reconstruct(marker, limit), limit)
+def test_flat_object_is_one_seed_however_long_and_winding():
+    mask = np.zeros((41, 41), np.uint8)
+    mask[::2] = 255
+    mask[1::4, -1] = mask[3::4, 0] = 255
+    distance = (mask > 0).astype(np.float32)
+    np.testing.assert_array_equal(markers.h_maxima(distance, mask, 0.5, 0.1, 0), mask)
