@@ -48,7 +48,7 @@ class Batch:
     files: list[tuple[str, int, int]]
     megapixels: float
 
-    @property
+    @functools.cached_property
     def total_megapixels(self) -> float:
         """An estimate from file sizes, one header of the directory being known."""
         largest = max(size for _, size, _ in self.files) or 1
@@ -119,8 +119,8 @@ def find(
     Raises
     ------
     DatasetError
-        Where the directory is missing, cannot be read or holds no image, or where two files
-        would be the same image.
+        Where the directory is missing, cannot be read, holds no image or is that of the
+        results, or where two files would be the same image.
     """
     dataset = Dataset(root)
     if not os.path.isdir(root):
@@ -128,6 +128,11 @@ def find(
             f"images: {root} is not a directory, set it to the directory of the images"
             if os.path.exists(root)
             else f"images: there is no directory {root}, check the path"
+        )
+    if exclude and os.path.realpath(exclude) == os.path.realpath(root):
+        raise DatasetError(
+            f"results: {root} is the directory of the images, where nothing may be written: "
+            "set results to another one"
         )
     endings = tuple("." + ending for ending in extensions)
     for directory, files in _walk(root, dataset, os.path.realpath(exclude) if exclude else ""):
@@ -250,7 +255,7 @@ def _walk(
                     "is not valid UTF-8, rename it"
                 )
             path = f"{directory}/{entry.name}" if directory else entry.name
-            if entry.is_dir():
+            if _is_directory(entry):
                 real = os.path.realpath(entry.path) if entry.is_symlink() else ""
                 real = real or os.path.join(above[-1], entry.name)
                 if real in above:
@@ -269,6 +274,14 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_directory(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads back to itself: as an image, its job reports it.
+        return False
 
 
 def _size_and_time(entry: os.DirEntry) -> tuple[int, int]:

@@ -103,15 +103,14 @@ def _bytes(path: Path) -> np.ndarray:
     What users mistake for images is refused.
     """
     try:
-        size = os.path.getsize(path)
+        if os.path.getsize(path) == 0:
+            raise ImageError("the file is empty (0 bytes), copy it again")
         count = 512 if path.name.lower().endswith(TIFF_ENDINGS) else -1
         data = np.fromfile(path, np.uint8, count)
     except OSError as error:
         if error.errno in OWN_ERRORS:
             raise ImageError(f"the file {OWN_ERRORS[error.errno]}") from None
         raise
-    if size == 0:
-        raise ImageError("the file is empty (0 bytes), copy it again")
     start = data[:512].tobytes().lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         raise ImageError("the file is a Git LFS pointer, not an image: run `git lfs pull`")
