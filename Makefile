@@ -33,7 +33,7 @@ install: $(BIN)/.installed
 install-dev: $(BIN)/.installed-dev
 
 demo: $(BIN)/.installed
-	$(BIN)/python tests/demo.py
+	$(BIN)/python workflow/demo.py
 
 run: $(BIN)/.installed
 	@test -n "$(IMAGES)" || { echo "say where the images are: make run IMAGES=/path/to/images"; exit 2; }

@@ -4,10 +4,9 @@ import cv2
 import numpy as np
 
 from nucleiflow.batch import open_batch
+from nucleiflow.distance import distance_transform
 from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
-
-DISTANCE_MASKS = {3: cv2.DIST_MASK_3, 5: cv2.DIST_MASK_5, "precise": cv2.DIST_MASK_PRECISE}
 
 
 def find_markers(
@@ -21,7 +20,7 @@ def find_markers(
     method, options
         The name of a function below and its arguments.
     distance_mask : 3, 5 or "precise"
-        Of OpenCV's distance transform.
+        See `nucleiflow.distance`.
     sure_background : dict
         `{shape, size, iterations}` of the dilation outside of which all is background.
 
@@ -34,9 +33,7 @@ def find_markers(
         unknown : uint8, 255 where it is open to which nucleus a pixel belongs, if to any
         markers : int32, 1 background, 2 and more seeds, 0 unknown
     """
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, DISTANCE_MASKS[distance_mask])
-    # OpenCV answers with infinity where there is no background at all.
-    np.minimum(distance, np.float32(sum(mask.shape)), out=distance)
+    distance = distance_transform(mask, distance_mask)
     seeds = METHODS[method](distance, mask, **options)
     possible = dilated(mask, **sure_background)
     unknown = cv2.subtract(possible, seeds)

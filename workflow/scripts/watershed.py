@@ -5,6 +5,7 @@ import numpy as np
 from skimage.segmentation import watershed as flood
 
 from nucleiflow.batch import open_batch
+from nucleiflow.distance import distance_transform
 from nucleiflow.field import channel, cut_out, for_display
 from nucleiflow.labels import border_pixels
 
@@ -67,7 +68,7 @@ def distance(image: np.ndarray | None, mask: np.ndarray, markers: np.ndarray) ->
     Returns 0 for background and 2.. for nuclei, which cover all of each object of the mask that
     holds a seed.
     """
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    depth = distance_transform(mask, "precise")
     seeds = np.where(markers > 1, markers, 0)
     # Objects of the mask hang together at corners, too.
     return flood(-depth, seeds, connectivity=2, mask=mask > 0)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 
@@ -43,6 +44,7 @@ def load(config: dict, schema: dict) -> dict:
 
     Raises ConfigError, whose text names the key, its value and what is allowed.
     """
+    config = _typed(config, schema)
     errors = Draft202012Validator(schema, format_checker=FORMATS).iter_errors(config)
     first = min(errors, key=lambda error: list(map(str, error.absolute_path)), default=None)
     if first is not None:
@@ -95,6 +97,28 @@ def keys(schema: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
         yield from keys(entry, f"{prefix}{name}.")
 
 
+def _typed(value: Any, schema: dict) -> Any:
+    """Texts read as YAML where only that makes them valid.
+
+    Snakemake gives what stands in the braces of `--config key='{other: 3}'` as texts.
+    """
+    properties, items = schema.get("properties"), schema.get("items")
+    if isinstance(value, dict) and properties:
+        return {
+            key: _typed(entry, properties[key]) if key in properties else entry
+            for key, entry in value.items()
+        }
+    if isinstance(value, list) and items:
+        return [_typed(entry, items) for entry in value]
+    if isinstance(value, str) and not Draft202012Validator(schema).is_valid(value):
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+        return read if Draft202012Validator(schema).is_valid(read) else value
+    return value
+
+
 def _complete(value: Any, schema: dict) -> Any:
     properties = schema.get("properties")
     if isinstance(value, dict) and properties:
@@ -105,12 +129,15 @@ def _complete(value: Any, schema: dict) -> Any:
         }
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_complete(item, schema["items"]) for item in value]
+    for choice in schema.get("anyOf", []):
+        if Draft202012Validator(choice).is_valid(value):
+            return _complete(value, choice)
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if "number" in types and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # 3.0 is a whole number to JSON schema, but not to range() or OpenCV.
-    if "integer" in types and isinstance(value, float):
+    if "number" not in types and isinstance(value, float):
         return int(value)
     return value
 
@@ -147,7 +174,7 @@ def allowed(schema: dict) -> str:
         return "one of " + ", ".join(map(str, schema["enum"]))
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
-    text = " or ".join(TYPES[name] for name in types)
+    text = " or ".join(TYPES[name] for name in types if name != "null")
     if "minimum" in schema:
         text += f" from {schema['minimum']}"
     if "exclusiveMinimum" in schema:
@@ -158,4 +185,4 @@ def allowed(schema: dict) -> str:
         text += f" and below {schema['exclusiveMaximum']}"
     if schema.get("minItems") or schema.get("minLength"):
         text += " that is not empty"
-    return text
+    return text + (" or null" if "null" in types else "")

@@ -1,0 +1,79 @@
+"""The demo: simulated plates, the whole workflow on them, and how well it found the nuclei.
+
+`make demo` runs it; by hand: `python workflow/demo.py [DIRECTORY]`.
+"""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+
+import evaluate  # noqa: E402
+import simulate  # noqa: E402
+from nucleiflow import field, images  # noqa: E402
+
+
+def main(folder: Path) -> int:
+    """Simulate, run, compare; returns the exit status."""
+    if not (folder / "truth").is_dir():
+        print(f"Simulating two plates in {_shown(folder / 'images')} ...", flush=True)
+        simulate.write_plates(folder)
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", "--quiet"]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    print("Running the workflow on them ...", flush=True)
+    done = subprocess.run([*command, "--config", f"images={folder / 'images'}"], check=False)
+    if done.returncode:
+        return done.returncode
+    report = [*command, "--report", "results/report.html"]
+    subprocess.run([*report, "--config", f"images={folder / 'images'}"], check=True)
+    print("\n" + compare(folder))
+    return 0
+
+
+def compare(folder: Path) -> str:
+    """Count, compare with the truth, draw the README's picture, and say where everything is."""
+    results = folder / "results"
+    with (results / "images.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    total = evaluate.Matches(0, 0, 0)
+    for row in rows:
+        truth = images.read(folder / "truth" / row["directory"] / row["file"])
+        labels = images.decode_tiff(results / row["labels"])
+        total = evaluate.Matches(*np.add(total, evaluate.match(truth, labels)))
+    picture = draw(folder, rows[len(rows) // 2])
+    return "\n".join(
+        [
+            f"{len(rows)} images, {sum(int(row['objects']) for row in rows)} objects found, "
+            f"{total.tp + total.fn} are true",
+            f"F1 against the truth {total.f1:.3f} (intersection over union above 0.5)",
+            f"tables    {_shown(results / 'objects.csv')}, {_shown(results / 'images.csv')}",
+            f"outlines  {_shown(results / 'overlay')}, one of them in {_shown(picture)}",
+            f"report    {_shown(results / 'report.html')}",
+            "Your own images: make run IMAGES=/path/to/images",
+        ]
+    )
+
+
+def draw(folder: Path, row: dict) -> Path:
+    """An image and its outlines side by side, in one file."""
+    image = images.read(folder / "images" / row["directory"] / row["file"])
+    data = np.fromfile(folder / "results" / row["overlay"], np.uint8)
+    overlay = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    path = folder / "results" / "example.jpg"
+    both = np.hstack([field.for_display(image), overlay])
+    path.write_bytes(images.encode_picture(both, "jpg"))
+    return path
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo").resolve()))
