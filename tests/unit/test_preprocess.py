@@ -127,7 +127,7 @@ def test_other_types_become_float32_and_the_raw_channel_keeps_its_own(dtype, met
 def test_input_and_raw_channel_stay_as_they_were(dtype, method):
     image = np.dstack([noisy(dtype), np.zeros((40, 50, 2), dtype)])
     before = image.copy()
-    raw, ours = run(image, method, channel="red")
+    raw, _ = run(image, method, channel="red")
     np.testing.assert_array_equal(image, before)
     np.testing.assert_array_equal(raw, before[..., 0])
 

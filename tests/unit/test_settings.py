@@ -2,18 +2,20 @@
 
 import copy
 import importlib.util
+import json
 import random
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 import markers
 import preprocess
 import threshold
 import watershed
-from nucleiflow import settings
+from nucleiflow import distance, kernel, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = (
@@ -392,6 +394,28 @@ def test_spelling_of_whole_numbers_does_not_matter(schema, kind):
         assert repr(settings.load(config, schema)) == repr(loaded)
 
 
+def texts(value):
+    """A config as it comes from the braces of `--config`: every number and word a text."""
+    if isinstance(value, dict):
+        return {key: texts(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [texts(entry) for entry in value]
+    return json.dumps(value) if not isinstance(value, str) else value
+
+
+def test_texts_of_the_command_line_mean_what_they_say(schema):
+    config = filled() | {"threshold": {"fill_holes": False, "manual": {"value": 1.5}}}
+    assert repr(settings.load(texts(config), schema)) == repr(settings.load(config, schema))
+    whole = settings.load({"overlay": {"color": "[1, 2, 3]"}, "keep": "[labels]"}, schema)
+    assert (whole["overlay"]["color"], whole["keep"]) == ([1, 2, 3], ["labels"])
+
+
+def test_text_that_is_a_name_stays_one(schema):
+    loaded = settings.load({"images": "12", "results": "true", "overlay": {"color": "red"}}, schema)
+    assert (loaded["images"], loaded["results"]) == ("12", "true")
+    assert loaded["overlay"]["color"] == "red"
+
+
 def test_numbers_have_the_types_that_functions_need(schema):
     loaded = settings.load(respelt(filled(), float), schema)
     assert isinstance(loaded["preprocess"]["channel"], int)
@@ -478,18 +502,14 @@ def test_every_method_of_the_schema_is_a_function_with_its_options_and_no_other(
 
 
 def test_every_morphological_operation_and_shape_of_the_schema_exists(schema):
-    from nucleiflow.kernel import SHAPES
-
     step = entry(schema, "threshold.morphology")["items"]["properties"]
     assert set(step["operation"]["enum"]) == set(threshold.OPERATIONS)
     shapes = entry(schema, "markers.sure_background.shape")["enum"]
-    assert set(step["shape"]["enum"]) == set(shapes) == set(SHAPES)
-    assert set(entry(schema, "markers.distance_mask")["enum"]) == set(markers.DISTANCE_MASKS)
+    assert set(step["shape"]["enum"]) == set(shapes) == set(kernel.SHAPES)
+    assert set(entry(schema, "markers.distance_mask")["enum"]) == set(distance.MASKS)
 
 
 def test_every_key_has_a_description_and_a_default_that_its_own_entry_allows(schema):
-    from jsonschema import Draft202012Validator
-
     for name, value in settings.keys(schema):
         assert re.search(r"\.$", value["description"]), name
         if not name.startswith(("preprocess.crop.", "preprocess.resize.")):
@@ -511,7 +531,6 @@ def test_schema_holds_known_words_only(schema):
 def test_config_yaml_holds_every_key_at_its_default(schema):
     text = (ROOT / "config/config.yaml").read_text()
     config = yaml.safe_load(text)
-    # JSON, so that 1 and 1.0 differ.
     assert repr(settings.load(config, schema)) == repr(settings.load({}, schema))
     for name, value in settings.keys(schema):
         if "default" in value:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+import measure
 import tables
 
 COLUMNS = ["directory", "batch", "image", "label", "area", "intensity_mean", "on_border"]
@@ -66,6 +68,36 @@ def test_first_batch_without_objects_changes_no_column(tmp_path, counts):
     assert table.schema.equals(reference)
     header = (tmp_path / "objects.csv").read_text().splitlines()[0].replace('"', "")
     assert header.split(",") == COLUMNS
+
+
+def test_batches_as_stage_measure_writes_them_are_joined_with_and_without_objects(tmp_path):
+    names, labels = ["area", "intensity_mean"], np.zeros((9, 9), np.int32)
+    labels[2:4, 2:5] = 1
+    parts = []
+    for batch, image in (("a", labels * 0), ("b", labels), ("c", None)):
+        result = None if image is None else measure.measure(image, labels * 7, names, 0)
+        item = SimpleNamespace(result=result, record={"image": "i"})
+        plan = SimpleNamespace(directory="ä", name=batch)
+        parts.append(tmp_path / f"{batch}.parquet")
+        whole = measure.batch_table(SimpleNamespace(items=[item], plan=plan), names)
+        pq.write_table(whole, parts[-1])
+    for order in (parts, parts[::-1], parts[:1]):
+        count, text, table = write(tmp_path, order)
+        assert count == (0 if len(order) == 1 else 1)
+        assert [str(field.type) for field in table.schema] == [
+            *("string", "string", "string", "int64", "int64", "double", "bool"),
+        ]
+        if count:
+            assert (
+                table.to_pylist()
+                == text.to_pylist()
+                == [
+                    {
+                        **{"directory": "ä", "batch": "b", "image": "i", "label": 1, "area": 6},
+                        **{"intensity_mean": 7.0, "on_border": False},
+                    }
+                ]
+            )
 
 
 def test_numbers_of_the_csv_are_those_of_the_parquet_file_to_the_last_digit(tmp_path):

@@ -110,13 +110,21 @@ def _typed(value: Any, schema: dict) -> Any:
         }
     if isinstance(value, list) and items:
         return [_typed(entry, items) for entry in value]
-    if isinstance(value, str) and not Draft202012Validator(schema).is_valid(value):
+    for choice in schema.get("anyOf", []):
+        typed = _typed(value, choice)
+        if _valid(typed, choice):
+            return typed
+    if isinstance(value, str) and not _valid(value, schema):
         try:
             read = yaml.safe_load(value)
         except yaml.YAMLError:
             return value
-        return read if Draft202012Validator(schema).is_valid(read) else value
+        return read if _valid(read, schema) else value
     return value
+
+
+def _valid(value: Any, schema: dict) -> bool:
+    return Draft202012Validator(schema, format_checker=FORMATS).is_valid(value)
 
 
 def _complete(value: Any, schema: dict) -> Any:
@@ -130,7 +138,7 @@ def _complete(value: Any, schema: dict) -> Any:
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_complete(item, schema["items"]) for item in value]
     for choice in schema.get("anyOf", []):
-        if Draft202012Validator(choice).is_valid(value):
+        if _valid(value, choice):
             return _complete(value, choice)
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
