@@ -139,8 +139,9 @@ def test_factor_scales_both_sides(factor, shape):
 
 
 def test_resize_takes_the_mean_of_pixels_when_smaller_and_interpolates_when_larger():
-    smaller = cut_out(GREY, None, {"factor": 0.5})
-    np.testing.assert_array_equal(smaller, cv2.resize(GREY, (9, 6), interpolation=cv2.INTER_AREA))
+    smaller = cut_out(GREY, None, {"width": 6})
+    np.testing.assert_array_equal(smaller, cv2.resize(GREY, (6, 4), interpolation=cv2.INTER_AREA))
+    assert cut_out(np.float32([[1, 2, 9]] * 3), None, {"width": 1}).tolist() == [[4.0]]
     assert cut_out(np.float32([[1, 3], [5, 7]]), None, {"factor": 0.5}).tolist() == [[4.0]]
     larger = cut_out(GREY, None, {"factor": 2})
     np.testing.assert_array_equal(larger, cv2.resize(GREY, (36, 24)))

@@ -115,6 +115,16 @@ def test_fraction_of_object_takes_each_objects_own_largest_distance():
     np.testing.assert_array_equal(result["sure_foreground"] > 0, expected)
 
 
+@pytest.mark.parametrize("method", ["fraction", "fraction_of_object"])
+def test_pixels_at_the_very_fraction_are_no_seed(method):
+    mask = np.zeros((9, 13), np.uint8)
+    mask[2:5, 2:11] = 255
+    seeds = find(mask, method, {"value": 0.5}, "precise")["sure_foreground"]
+    expected = np.zeros_like(mask)
+    expected[3, 3:10] = 255
+    np.testing.assert_array_equal(seeds, expected)
+
+
 @pytest.mark.parametrize("method", ["fraction_of_object", "h_maxima"])
 @pytest.mark.parametrize("seed", range(30))
 def test_every_object_of_the_mask_has_a_seed(method, seed, options):
