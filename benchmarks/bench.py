@@ -1,0 +1,20 @@
+"""Everything that is measured, one after another: `make bench`.
+
+Each part is a process of its own, as what one holds in memory would count for the next.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> int:
+    """Run all parts; returns how many failed."""
+    parts = ("accuracy.py", "planning.py", "speed.py")
+    return sum(subprocess.run([sys.executable, HERE / part]).returncode != 0 for part in parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
