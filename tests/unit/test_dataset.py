@@ -303,7 +303,7 @@ def runs(names, size):
 texts = st.lists(st.text("abc01", min_size=1, max_size=4), min_size=2, max_size=60, unique=True)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(texts, st.integers(1, 20), st.data())
 def test_one_name_more_or_less_changes_two_runs_at_most(names, size, data):
     names = sorted(names)
