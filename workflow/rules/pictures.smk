@@ -8,6 +8,8 @@ localrules:
 rule overlay:
     input:
         labels=f"{RESULTS}/watershed/{{batch}}",
+        # Not used. Stages one after another ask for the CPUs and memory of one stage, not of two.
+        measured=ancient(f"{RESULTS}/measure/{{batch}}"),
     output:
         overlay=directory(f"{RESULTS}/overlay/{{batch}}"),
     log:
