@@ -68,7 +68,8 @@ def distance(image: np.ndarray | None, mask: np.ndarray, markers: np.ndarray) ->
     Returns 0 for background and 2.. for nuclei, which cover all of each object of the mask that
     holds a seed.
     """
-    depth = distance_transform(mask, "precise")
+    # Right to some percent in a fraction of the time of the precise one; as accurate on dsb2018.
+    depth = distance_transform(mask, 5)
     seeds = np.where(markers > 1, markers, 0)
     # Objects of the mask hang together at corners, too.
     return flood(-depth, seeds, connectivity=2, mask=mask > 0)
