@@ -182,7 +182,7 @@ def _camera(
 ) -> np.ndarray:
     """From the light of the nuclei to counts: blur, haze, uneven illumination and noise."""
     sharp = cv2.GaussianBlur(light, (0, 0), psf)
-    # Light from out of focus, a wide skirt around each nucleus; made small, as nobody sees it.
+    # Light from out of focus: a wide skirt around each nucleus, smooth enough for every 4th pixel.
     small = cv2.resize(light, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     haze = cv2.resize(cv2.GaussianBlur(small, (0, 0), 3 * psf), light.shape[::-1])
     expected = 0.94 * sharp + 0.06 * haze + background
