@@ -11,7 +11,6 @@ from skimage.morphology import reconstruction
 
 import markers
 from nucleiflow import settings
-from nucleiflow.images import ImageError
 
 GROWN = {"shape": "rectangle", "size": 3, "iterations": 2}
 METHODS = ("fraction", "fraction_of_object", "h_maxima")
@@ -242,13 +241,11 @@ def test_no_iterations_leave_the_mask_as_the_only_possible_place():
     np.testing.assert_array_equal(markers.dilated(mask, "rectangle", 3, 0), mask)
 
 
-def test_kernel_larger_than_the_image_is_refused():
-    with pytest.raises(ImageError) as caught:
-        find(np.zeros((8, 9), np.uint8), "fraction", {"value": 0.5}, grown=GROWN | {"size": 9})
-    assert str(caught.value) == (
-        "a kernel of 9 pixels is larger than the image of 9 x 8: "
-        "make markers.sure_background.size smaller"
-    )
+def test_an_image_smaller_than_the_kernel_is_all_open_around_a_nucleus():
+    mask = np.zeros((8, 9), np.uint8)
+    assert not markers.dilated(mask, "rectangle", 31, 1).any()
+    mask[4, 4] = 255
+    assert (markers.dilated(mask, "rectangle", 31, 1) == 255).all()
 
 
 @given(

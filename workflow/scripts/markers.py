@@ -5,7 +5,6 @@ import numpy as np
 
 from nucleiflow.batch import open_batch
 from nucleiflow.distance import distance_transform
-from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
 
 
@@ -201,11 +200,6 @@ METHODS = {function.__name__: function for function in (fraction, fraction_of_ob
 
 def dilated(mask: np.ndarray, shape: str, size: int, iterations: int) -> np.ndarray:
     """The mask after a number of dilations."""
-    if size > min(mask.shape):
-        raise ImageError(
-            f"a kernel of {size} pixels is larger than the image of {mask.shape[1]} x "
-            f"{mask.shape[0]}: make markers.sure_background.size smaller"
-        )
     if iterations == 0:
         return mask.copy()
     return cv2.dilate(mask, structuring_element(shape, size), iterations=iterations)
