@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from conftest import BIN, ROOT
+from cluster import BIN, ROOT
 
 GROUP = re.compile(r'^    group:\n        "(\w+)"', re.MULTILINE)
 

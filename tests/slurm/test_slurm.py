@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from cluster import BIN, CPUS, wait_until
 from pandas.testing import assert_frame_equal
-
-from conftest import BIN, CPUS, wait_until
 
 STAGES = {"preprocess", "threshold", "markers", "watershed", "measure", "overlay"}
 BATCHES = 6
@@ -23,13 +22,14 @@ SECONDS = 300
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory, source, images) -> dict[str, pd.DataFrame]:
+def local(slurm, tmp_path_factory, source, images) -> dict[str, pd.DataFrame]:
     """The tables of a run without Slurm."""
     run = tmp_path_factory.mktemp("local")
     command = ["--snakefile", source / "Snakefile", "--config", f"images={images}"]
     done = subprocess.run(
         [BIN / "snakemake", "--cores", "all", *command, *CONFIG],
         cwd=run,
+        env=slurm.environment(),
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -223,9 +223,3 @@ def test_run_that_is_killed_goes_on_when_started_again(slurm, clone, images, loc
     assert_same(tables(clone / "results"), local)
     leftovers = [path for path in (clone / "results").rglob(".*") if path.name.endswith(".part")]
     assert leftovers == []
-
-
-def test_nothing_is_left_of_a_run(slurm):
-    """The last test of this file: no job of the others is left on the cluster."""
-    active = [job for job in slurm.jobs() if job["JobState"] in ("PENDING", "RUNNING")]
-    assert active == []
