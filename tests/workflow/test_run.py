@@ -143,7 +143,8 @@ def bad_images(folder: Path, data: Path) -> dict[str, str]:
     rgb = np.dstack([nuclei(1), nuclei(2), nuclei(3)])
     tifffile.imwrite(folder / "rgb.tif", rgb, photometric="rgb")
     tifffile.imwrite(folder / "nan.tif", np.full((20, 20), np.nan, np.float32))
-    tifffile.imwrite(folder / "stack.tif", np.zeros((4, 20, 20), np.uint16))
+    stack = np.zeros((4, 20, 20), np.uint16)
+    tifffile.imwrite(folder / "stack.tif", stack, photometric="minisblack")
     (folder / "text.png").write_text("not an image")
     (folder / "to-nothing.tif").symlink_to("nothing.tif")
     return {
