@@ -413,3 +413,14 @@ def test_stages_take_no_more_than_their_section_of_the_config(finished: Project)
     plans = {path.stem for path in (finished.results / "batches").iterdir()}
     assert plans == set(finished.batches())
     assert os.path.getsize(finished.results / "summary.txt") > 0
+
+
+def test_the_catalogs_snakefile_plans_the_same(fresh: Project):
+    write_dataset(fresh.images)
+    catalog = Project(fresh.clone, fresh.images, fresh.run)
+    expected = fresh.planned()
+    command = catalog.command("--dry-run")
+    command[command.index("--snakefile") + 1] = str(fresh.clone / "workflow" / "Snakefile")
+    output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=fresh.clone)
+    for rule, count in expected.items():
+        assert re.search(rf"^{rule} +{count}$", output.stdout, re.M)
