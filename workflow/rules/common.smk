@@ -118,7 +118,9 @@ def refuse_unwritable(results):
     """Say before anything runs that the results will have no place."""
     nearest = next(path for path in (results, *results.parents) if path.exists())
     if not nearest.is_dir():
-        refuse(f"config: results is {RESULTS}, but {nearest} is a file, name a directory")
+        refuse(
+            f"config: results is {RESULTS}, but {nearest} is a file, name a directory"
+        )
     if not os.access(nearest, os.W_OK):
         refuse(f"config: results is {RESULTS}, but {nearest} may not be written to")
 
@@ -194,7 +196,11 @@ def lacking():
     """
     finished = present("measure") & found().batches.keys()
     folders = {FOLDERS[name] for name in CONFIG["keep"]} | {"measure"}
-    return [f"{RESULTS}/{folder}/{batch}" for folder in folders for batch in finished - present(folder)]
+    return [
+        f"{RESULTS}/{folder}/{batch}"
+        for folder in folders
+        for batch in finished - present(folder)
+    ]
 
 
 def present(folder):
