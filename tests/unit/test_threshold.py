@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.filters import threshold_li, threshold_otsu, threshold_triangle
 
@@ -326,3 +329,10 @@ def test_block_larger_than_the_image_is_refused():
         "a block of 81 pixels is larger than the image of 90 x 80: "
         "make threshold.adaptive.block_size smaller"
     )
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_filled_holes_are_scipys(image):
+    mask = image.astype(np.uint8) * np.uint8(255)
+    expected = ndimage.binary_fill_holes(image)
+    np.testing.assert_array_equal(threshold.without_holes(mask) > 0, expected)

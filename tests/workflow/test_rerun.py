@@ -86,9 +86,9 @@ def test_an_edited_script_reruns_its_stage_and_those_after_it(project: Project, 
         ("images", STAGES),
         ("batch", STAGES),
         ("field", STAGES),
-        # Used by threshold, so that all after it follow.
+        # Used by threshold, too, so that all after it follow.
         ("kernel", STAGES[1:]),
-        ("labels", STAGES[3:]),
+        ("distance", STAGES[2:]),
         # The config is checked before any stage, and no stage imports this.
         ("settings", ()),
     ],

@@ -2,13 +2,13 @@
 
 import cv2
 import numpy as np
-from scipy import ndimage
 from skimage.filters import threshold_li, threshold_otsu
 from skimage.segmentation import clear_border as without_border_objects
 
 from nucleiflow.batch import open_batch
 from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
+from nucleiflow.labels import border_pixels
 
 OPERATIONS = {
     "open": cv2.MORPH_OPEN,
@@ -50,7 +50,7 @@ def threshold(
     for step in morphology:
         mask = morph(mask, **step)
     if fill_holes:
-        mask = ndimage.binary_fill_holes(mask).astype(np.uint8) * np.uint8(255)
+        mask = without_holes(mask)
     if clear_border:
         mask = without_border_objects(mask)
     if min_area > 1:
@@ -131,6 +131,19 @@ def morph(
         )
     kernel = structuring_element(shape, size)
     return cv2.morphologyEx(mask, OPERATIONS[operation], kernel, iterations=iterations)
+
+
+def without_holes(mask: np.ndarray) -> np.ndarray:
+    """The mask with the background that objects (8-connected) enclose filled.
+
+    Equal to SciPy's `binary_fill_holes`, several times as fast.
+    """
+    _, background = cv2.connectedComponents(~mask, connectivity=4)
+    outside = np.zeros(background.max() + 1, bool)
+    outside[border_pixels(background)] = True
+    # Component 0 is the mask itself.
+    outside[0] = False
+    return (~outside[background]).astype(np.uint8) * np.uint8(255)
 
 
 def drop_small(mask: np.ndarray, min_area: int) -> np.ndarray:
