@@ -1,10 +1,14 @@
 """What the report shows of the tables: one row a directory, the failures, the areas as a plot."""
 
+import io
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
@@ -25,44 +29,24 @@ def by_directory(images: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def area_plot(areas: np.ndarray) -> str:
-    """A histogram of areas as an SVG picture; its axis ends at the 99th percentile."""
-    width, height, left, bottom = 640, 320, 60, 46
-    text = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-    ]
-    top = float(np.percentile(areas, 99)) if areas.size else 0.0
-    counts, edges = np.histogram(areas, bins=CLASSES, range=(0, max(top, 1)))
-    most = max(int(counts.max()), 1)
-    step = (width - left - 20) / CLASSES
-    for index, count in enumerate(counts):
-        bar = (height - bottom - 20) * count / most
-        text.append(
-            f'<rect x="{left + index * step:.1f}" y="{height - bottom - bar:.1f}" '
-            f'width="{step - 1:.1f}" height="{bar:.1f}" fill="#4477aa"/>'
-        )
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        x = left + share * CLASSES * step
-        text.append(
-            f'<text x="{x:.0f}" y="{height - bottom + 16}" text-anchor="middle">'
-            f"{edges[-1] * share:.0f}</text>"
-        )
-    for share in (0, 0.5, 1):
-        y = height - bottom - share * (height - bottom - 20)
-        text.append(
-            f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{most * share:g}</text>'
-        )
-    text.append(
-        f'<text x="{(width + left) / 2:.0f}" y="{height - 8}" text-anchor="middle">'
-        "area of a nucleus (pixels)</text>"
-    )
-    text.append(
-        f'<text transform="translate(14,{(height - bottom) / 2:.0f}) rotate(-90)" '
-        'text-anchor="middle">nuclei</text></svg>'
-    )
-    return "\n".join(text) + "\n"
+def area_plot(areas: np.ndarray) -> Figure:
+    """A histogram of areas; its axis ends at their 99th percentile."""
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axes = figure.subplots()
+    top = float(np.percentile(areas, 99)) if areas.size else 1.0
+    axes.hist(areas, bins=CLASSES, range=(0, max(top, 1.0)), color="#4477aa", edgecolor="white")
+    axes.set(xlabel="area of a nucleus (pixels)", ylabel="nuclei", xlim=(0, max(top, 1.0)))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """A figure as the text of an SVG file, the same each time."""
+    sink = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "nucleiflow", "svg.fonttype": "none"}):
+        figure.savefig(sink, format="svg", metadata={"Date": None})
+    return sink.getvalue()
 
 
 if "snakemake" in globals():
@@ -76,7 +60,7 @@ if "snakemake" in globals():
         for path, text in (
             (snakemake.output.directories, by_directory(images, objects).to_csv(index=False)),
             (snakemake.output.failed, failed.to_csv(index=False)),
-            (snakemake.output.areas, area_plot(areas)),
+            (snakemake.output.areas, svg(area_plot(areas))),
         ):
             with replaced(Path(path)) as part:
                 part.write_text(text)
