@@ -1,5 +1,6 @@
 """Outlines known by hand, and the pictures of the report."""
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
