@@ -37,7 +37,9 @@ demo: $(BIN)/.installed
 
 run: $(BIN)/.installed
 	@test -n "$(IMAGES)" || { echo "say where the images are: make run IMAGES=/path/to/images"; exit 2; }
-	$(BIN)/snakemake --cores $(CORES) --config images="$(IMAGES)" results="$(RESULTS)"
+	$(BIN)/snakemake --cores $(CORES) --quiet --config images="$(IMAGES)" results="$(RESULTS)"
+	$(BIN)/snakemake --quiet all --report "$(RESULTS)/report.html" \
+		--config images="$(IMAGES)" results="$(RESULTS)"
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

@@ -566,3 +566,18 @@ def test_conda_environment_has_the_pins_of_requirements():
     of_snakemake = ("snakemake", "pygments")
     assert conda == {pin for pin in pip if not pin.startswith(of_snakemake)}
     assert len(conda) > 8
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_no_setting(schema, value):
+    with pytest.raises(settings.ConfigError, match=r"threshold\.manual\.value is .* a number"):
+        settings.load({"threshold": {"manual": {"value": value}}}, schema)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("mean_intensity", "intensity_mean"), ("equivalent_diameter", "equivalent_diameter_area")],
+)
+def test_old_names_of_properties_are_answered_with_the_new_ones(schema, old, new):
+    with pytest.raises(settings.ConfigError, match=rf"did you mean {new}\?"):
+        settings.load({"measure": {"properties": [old]}}, schema)

@@ -424,3 +424,17 @@ def test_the_catalogs_snakefile_plans_the_same(fresh: Project):
     output = subprocess.run(command, check=True, capture_output=True, text=True, cwd=fresh.clone)
     for rule, count in expected.items():
         assert re.search(rf"^{rule} +{count}$", output.stdout, re.M)
+
+
+def test_a_job_looks_at_its_own_batch_alone(project: Project):
+    """As on a node of a cluster, here with a dataset that is not there at all."""
+    project.images.rename(project.images.with_name("away"))
+    batch = project.batches()[1]
+    labels = project.results / "watershed" / batch
+    shutil.rmtree(labels)
+    job = ["--mode", "subprocess", "--target-jobs", f"watershed:batch={batch}"]
+    job += ["--allowed-rules", "watershed", "--force", "--nolock", "--quiet", "all"]
+    command = project.command(*job)
+    # Profiles are for the main process; jobs get their settings on the command line.
+    subprocess.run(command, check=True, capture_output=True)
+    assert (labels / "batch.json").exists()

@@ -10,11 +10,14 @@ from nucleiflow.job import JobError, logged
 
 
 def summary(run: dict, results: Path) -> str:
-    """Two lines for the terminal."""
-    return (
-        f"{run['images']} images, {run['failed']} failed, {run['objects']} objects\n"
-        f"tables: {results / 'objects.csv'}, {results / 'images.csv'}\n"
-    )
+    """The lines for the terminal."""
+    lines = [
+        f"{run['images']} images, {run['failed']} failed, {run['objects']} objects",
+        f"tables    {results / 'objects.csv'}, {results / 'images.csv'}",
+    ]
+    if "overlay" in run["config"]["keep"]:
+        lines.append(f"outlines  {results / 'overlay'}, {results / 'report' / 'overlays.jpg'}")
+    return "\n".join(lines) + "\n"
 
 
 def check(run: dict, failed: list[str], max_failed: float, results: Path) -> None:

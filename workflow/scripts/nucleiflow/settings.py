@@ -2,11 +2,12 @@
 
 import difflib
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
 TYPES = {
@@ -32,6 +33,16 @@ def _is_color(value: object) -> bool:
     return True
 
 
+def _is_number(_, value: object) -> bool:
+    """YAML's .nan and .inf are no settings."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number),
+)
 FORMATS = FormatChecker(formats=())
 FORMATS.checks("color", raises=ValueError)(_is_color)
 
@@ -45,7 +56,7 @@ def load(config: dict, schema: dict) -> dict:
     Raises ConfigError, whose text names the key, its value and what is allowed.
     """
     config = _typed(config, schema)
-    errors = Draft202012Validator(schema, format_checker=FORMATS).iter_errors(config)
+    errors = Validator(schema, format_checker=FORMATS).iter_errors(config)
     first = min(errors, key=lambda error: list(map(str, error.absolute_path)), default=None)
     if first is not None:
         raise ConfigError(_sentence(first))
@@ -124,7 +135,7 @@ def _typed(value: Any, schema: dict) -> Any:
 
 
 def _valid(value: Any, schema: dict) -> bool:
-    return Draft202012Validator(schema, format_checker=FORMATS).is_valid(value)
+    return Validator(schema, format_checker=FORMATS).is_valid(value)
 
 
 def _complete(value: Any, schema: dict) -> Any:
@@ -159,7 +170,7 @@ def _sentence(error: ValidationError) -> str:
         known = list(schema["properties"])
         unknown = next(str(name) for name in error.instance if name not in known)
         name = f"{key}.{unknown}" if key else unknown
-        near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.0)[0]
+        near = _nearest(unknown, known, 0.0)
         return f"config: unknown key {name}, did you mean {near}? (known: {', '.join(known)})"
     if rule == "required":
         missing = next(name for name in error.validator_value if name not in error.instance)
@@ -169,9 +180,16 @@ def _sentence(error: ValidationError) -> str:
     if rule == "uniqueItems":
         return f"config: {key} is {shown}, which names something twice"
     if rule == "enum" and isinstance(error.instance, str):
-        near = difflib.get_close_matches(error.instance, map(str, schema["enum"]), n=1)
-        takes += f" (did you mean {near[0]}?)" if near else ""
+        near = _nearest(error.instance, list(map(str, schema["enum"])), 0.6)
+        takes += f" (did you mean {near}?)" if near else ""
     return f"config: {key or 'the whole config'} is {shown}, must be {takes}"
+
+
+def _nearest(word: str, known: list[str], cutoff: float) -> str | None:
+    """The known word most like another, also where its parts stand in another order."""
+    parts = {"_".join(sorted(name.split("_"))): name for name in known}
+    like = difflib.get_close_matches("_".join(sorted(word.split("_"))), parts, 1, cutoff)
+    return parts[like[0]] if like else None
 
 
 def allowed(schema: dict) -> str:
