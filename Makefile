@@ -40,6 +40,7 @@ run: $(BIN)/.installed
 	$(BIN)/snakemake --cores $(CORES) --quiet --config images="$(IMAGES)" results="$(RESULTS)"
 	$(BIN)/snakemake --quiet all --report "$(RESULTS)/report.html" \
 		--config images="$(IMAGES)" results="$(RESULTS)"
+	@echo "report    $(RESULTS)/report.html"
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

@@ -62,7 +62,8 @@ if "snakemake" in globals():
         for row in spread(drawn, TILES):
             data = np.fromfile(images.parent / row["overlay"], np.uint8)
             picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-            title = f"{row['directory']}/{row['image']}: {row['objects']}"
+            name = f"{row['directory']}/{row['image']}".removeprefix("./")
+            title = f"{name}: {row['objects']}"
             pictures.append((title, picture))
         with replaced(Path(snakemake.output[0])) as part:
             part.write_bytes(encode_picture(contact_sheet(pictures), "jpg"))
