@@ -108,20 +108,25 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(schema, text, sentenc
 
 COLOR = "a colour's name, #rrggbb or [red, green, blue] from 0 to 255"
 CHANNEL = "auto, red, green, blue or a channel's number from 0"
+ENDINGS = "tif, tiff, png, jpg, jpeg, bmp"
+PRODUCTS = (
+    "channel, preprocessed, mask, sure_background, sure_foreground, unknown, distance, markers, "
+    "labels, csv, overlay"
+)
 RESIZE = "null or one of factor, width and height"
 WRONG = [
     # Types
     ("images: 5", "images is 5, must be the path of a directory"),
     ("images: [a, b]", 'images is ["a", "b"], must be the path of a directory'),
-    ("results: null", "results is null, must be a text that is not empty"),
-    ("results: ''", 'results is "", must be a text that is not empty'),
-    ("extensions: tif", 'extensions is "tif", must be a list that is not empty'),
-    ("extensions: []", "extensions is [], must be a list that is not empty"),
+    ("results: null", "results is null, must be a text, not empty"),
+    ("results: ''", 'results is "", must be a text, not empty'),
+    ("extensions: tif", f'extensions is "tif", must be a list of {ENDINGS}, not empty'),
+    ("extensions: []", f"extensions is [], must be a list of {ENDINGS}, not empty"),
     ("batch_size: true", "batch_size is true, must be a whole number from 1"),
     ("batch_size: 2.5", "batch_size is 2.5, must be a whole number from 1"),
     ("batch_size: many", 'batch_size is "many", must be a whole number from 1'),
     ("max_failed: true", "max_failed is true, must be a number from 0 to 1"),
-    ("keep: labels", 'keep is "labels", must be a list'),
+    ("keep: labels", f'keep is "labels", must be a list of {PRODUCTS}'),
     ("preprocess: null", "preprocess is null, must be a group of keys"),
     ("preprocess: []", "preprocess is [], must be a group of keys"),
     ("preprocess: {denoise: null}", "preprocess.denoise is null, must be a group of keys"),
@@ -134,7 +139,7 @@ WRONG = [
     ("preprocess: {channel: null}", f"preprocess.channel is null, must be {CHANNEL}"),
     (
         "preprocess: {crop: [1, 2, 3, 4]}",
-        "preprocess.crop is [1, 2, 3, 4], must be a group of keys or null",
+        "preprocess.crop is [1, 2, 3, 4], must be null or x, y, width and height",
     ),
     ("preprocess: {resize: 0.5}", f"preprocess.resize is 0.5, must be {RESIZE}"),
     ("threshold: {manual: {value: high}}", 'threshold.manual.value is "high", must be a number'),
@@ -254,7 +259,6 @@ WRONG = [
         "measure: {properties: [area, area]}",
         'measure.properties is ["area", "area"], which names something twice',
     ),
-    ("measure: {properties: []}", "measure.properties is [], must be a list that is not empty"),
     # Keys that must fit together
     (
         "preprocess: {denoise: {gaussian: {sigma: null}}}",
@@ -581,3 +585,11 @@ def test_what_is_not_finite_is_no_setting(schema, value):
 def test_old_names_of_properties_are_answered_with_the_new_ones(schema, old, new):
     with pytest.raises(settings.ConfigError, match=rf"did you mean {new}\?"):
         settings.load({"measure": {"properties": [old]}}, schema)
+
+
+def test_no_property_at_all_is_refused(schema):
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load({"measure": {"properties": []}}, schema)
+    sentence = str(caught.value)
+    assert sentence.startswith("config: measure.properties is [], must be a list of num_pixels, ")
+    assert sentence.endswith(", perimeter_crofton, solidity, not empty")

@@ -438,3 +438,22 @@ def test_a_job_looks_at_its_own_batch_alone(project: Project):
     # Profiles are for the main process; jobs get their settings on the command line.
     subprocess.run(command, check=True, capture_output=True)
     assert (labels / "batch.json").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is there on Linux only")
+def test_results_that_cannot_be_written_are_refused(fresh: Project):
+    tifffile.imwrite(fresh.images / "one.tif", nuclei(1))
+    output = fresh.snakemake("results=/proc/nucleiflow", success=False).stdout
+    assert "nucleiflow: config: results is /proc/nucleiflow, " in output
+    assert "Traceback" not in output
+
+
+def test_without_a_readable_image_the_tables_are_empty_and_the_run_fails(fresh: Project):
+    (fresh.images / "text.tif").write_text("not an image")
+    output = fresh.snakemake(success=False).stdout
+    assert "1 of 1 images failed, more than max_failed (0.05) allows: see " in output
+    assert "the first: ./text.tif: the TIFF file is damaged or cut short, copy it again" in output
+    assert fresh.rows("objects.csv") == []
+    assert len(pd.read_parquet(fresh.results / "objects.parquet")) == 0
+    (row,) = fresh.rows("images.csv")
+    assert (row["status"], row["stage"], row["labels"]) == ("failed", "preprocess", "")

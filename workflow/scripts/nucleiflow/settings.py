@@ -209,6 +209,8 @@ def allowed(schema: dict) -> str:
         text += f" to {schema['maximum']}"
     if "exclusiveMaximum" in schema:
         text += f" and below {schema['exclusiveMaximum']}"
+    if "enum" in schema.get("items", {}):
+        text += " of " + ", ".join(map(str, schema["items"]["enum"]))
     if schema.get("minItems") or schema.get("minLength"):
-        text += " that is not empty"
+        text += ", not empty"
     return text + (" or null" if "null" in types else "")
