@@ -21,15 +21,18 @@ def logged(snakemake) -> Iterator[None]:
         format="%(asctime)s %(levelname)s %(message)s",
     )
     logging.captureWarnings(True)
+    job = f"{snakemake.rule} {snakemake.wildcards.get('batch', '')}".strip()
     try:
         yield
     except JobError as error:
         logging.error("%s", error)
         sys.exit(f"nucleiflow: {error}")
+    except KeyboardInterrupt:
+        logging.error("interrupted")
+        sys.exit(f"nucleiflow: {job} was interrupted, run again to go on")
     except Exception as error:
         logging.exception("the job failed")
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, (BrokenProcessPool, MemoryError)):
             reason = "the memory did not suffice, ask for more mem_mb"
-        job = f"{snakemake.rule} {snakemake.wildcards.get('batch', '')}".strip()
         sys.exit(f"nucleiflow: {job} failed: {reason}")

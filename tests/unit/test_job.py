@@ -1,0 +1,35 @@
+"""How a job ends: one sentence on the terminal, the rest in its log."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from nucleiflow.job import JobError, logged
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (JobError("too many failed"), "nucleiflow: too many failed"),
+        (KeyboardInterrupt(), "nucleiflow: measure a.b was interrupted, run again to go on"),
+        (
+            MemoryError(),
+            "nucleiflow: measure a.b failed: the memory did not suffice, ask for more mem_mb",
+        ),
+        (OSError(28, "No space left"), "nucleiflow: measure a.b failed: OSError: [Errno 28] No sp"),
+    ],
+)
+def test_an_error_becomes_a_sentence(tmp_path, error, sentence):
+    log = tmp_path / "job.log"
+    snakemake = SimpleNamespace(rule="measure", wildcards={"batch": "a.b"}, log=[str(log)])
+    with pytest.raises(SystemExit) as caught, logged(snakemake):
+        raise error
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_job_without_an_error_ends_as_it_is(tmp_path):
+    snakemake = SimpleNamespace(rule="tables", wildcards={}, log=[str(tmp_path / "job.log")])
+    with logged(snakemake):
+        done = True
+    assert done
