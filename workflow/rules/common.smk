@@ -102,9 +102,9 @@ def settings_of(stage):
 
 def modules(stage):
     """A hash of the shared modules that a script imports: Snakemake looks at the script alone."""
-    todo, seen = [SCRIPTS / f"{stage}.py"], {}
-    while todo:
-        text = todo.pop().read_text()
+    pending, seen = [SCRIPTS / f"{stage}.py"], {}
+    while pending:
+        text = pending.pop().read_text()
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.ImportFrom):
                 continue
@@ -115,7 +115,7 @@ def modules(stage):
                 path = SCRIPTS / f"{name.replace('.', '/')}.py"
                 if path not in seen and path.exists():
                     seen[path] = path.read_text()
-                    todo.append(path)
+                    pending.append(path)
     text = "\0".join(seen[path] for path in sorted(seen))
     return f"modules {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 

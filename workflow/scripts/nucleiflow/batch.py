@@ -91,27 +91,27 @@ class Batch:
         which become TIFF files, or pairs of an ending and bytes. What is no output of the rule
         is not written.
         """
-        todo = [index for index, item in enumerate(self.items) if item.record["status"] == "ok"]
-        workers = max(1, min(self.threads, len(todo)))
+        pending = [index for index, item in enumerate(self.items) if item.record["status"] == "ok"]
+        workers = max(1, min(self.threads, len(pending)))
         share = max(1, self.threads // workers)
         start = time.perf_counter()
-        logging.info("%s: %d images, %d workers", self.plan.name, len(todo), workers)
-        jobs = [(compute, self.items[i], self.stage, self.settings, self.folders) for i in todo]
+        logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
+        jobs = [(compute, self.items[i], self.stage, self.settings, self.folders) for i in pending]
         if workers == 1:
             _limit_threads(share)
-            self._collect(todo, map(_process, jobs))
+            self._collect(pending, map(_process, jobs))
         else:
             # Forked, so that imports are paid once; nothing has started a thread before.
             with ProcessPoolExecutor(
                 workers, multiprocessing.get_context("fork"), _limit_threads, (share,)
             ) as pool:
-                self._collect(todo, pool.map(_process, jobs))
-        failed = sum(self.items[index].record["status"] == "failed" for index in todo)
+                self._collect(pending, pool.map(_process, jobs))
+        failed = sum(self.items[index].record["status"] == "failed" for index in pending)
         seconds = time.perf_counter() - start
-        logging.info("%d done, %d failed in %.1f s", len(todo) - failed, failed, seconds)
+        logging.info("%d done, %d failed in %.1f s", len(pending) - failed, failed, seconds)
 
-    def _collect(self, todo: list[int], done: Iterable[Item]) -> None:
-        for index, item in zip(todo, done, strict=True):
+    def _collect(self, pending: list[int], done: Iterable[Item]) -> None:
+        for index, item in zip(pending, done, strict=True):
             self.items[index] = item
             record = item.record
             if record["status"] == "failed":
