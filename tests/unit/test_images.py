@@ -445,6 +445,17 @@ def test_labels_beyond_65535_survive_the_file(tmp_path):
     np.testing.assert_array_equal(decode_tiff(tmp_path / "a.tif"), labels)
 
 
+@pytest.mark.parametrize("rows", [1, 255, 256, 257, 700])
+def test_labels_open_in_other_programs(tmp_path, rows):
+    labels = np.random.default_rng(1).integers(0, 70_000, (rows, 40)).astype(np.int32)
+    encode_tiff(tmp_path / "a.tif", labels)
+    with Image.open(tmp_path / "a.tif") as opened:
+        np.testing.assert_array_equal(np.asarray(opened), labels)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), labels)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert tiff.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+
+
 def test_labels_are_compressed(tmp_path):
     labels = np.repeat(np.repeat(np.arange(100, dtype=np.int32), 50)[None], 200, axis=0)
     encode_tiff(tmp_path / "a.tif", labels)

@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 from nucleiflow.batch import open_batch
 from nucleiflow.field import channel, cut_out
@@ -48,9 +47,11 @@ def gaussian(image: np.ndarray, sigma: float | None, kernel: int | None) -> np.n
 def median(image: np.ndarray, kernel: int) -> np.ndarray:
     """Median of a square window."""
     _fits(image, kernel, "preprocess.denoise.median.kernel")
-    # OpenCV has large windows for 8 bits only.
     if image.dtype == np.uint8 or kernel <= 5:
         return cv2.medianBlur(image, kernel)
+    # OpenCV has large windows for 8 bits only. SciPy takes as long to import as all the rest.
+    from scipy import ndimage
+
     return ndimage.median_filter(image, kernel, mode="nearest")
 
 

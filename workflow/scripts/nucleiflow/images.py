@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
@@ -19,6 +20,8 @@ OWN_ERRORS = {
     errno.ELOOP: "is a link that leads back to itself",
 }
 TIFF_ENDINGS = (".tif", ".tiff")
+# Rows that are compressed together.
+STRIP = 256
 
 
 class ImageError(ValueError):
@@ -72,15 +75,16 @@ def megapixels(path: str | Path) -> float | None:
 
 def encode_tiff(path: Path, image: np.ndarray) -> None:
     """Write an array as a compressed TIFF of one page."""
-    tifffile.imwrite(
-        path,
-        image,
-        photometric="minisblack",
-        compression="zlib",
+    options = {"photometric": "minisblack", "compression": "zlib", "metadata": None}
+    if image.dtype == np.int32:
+        # On labels and markers zlib-ng is five times as fast as libdeflate, which tifffile uses.
+        strips = (image[row : row + STRIP] for row in range(0, len(image), STRIP))
+        encoded = (imagecodecs.zlibng_encode(strip.tobytes(), level=1) for strip in strips)
+        shape = {"shape": image.shape, "dtype": image.dtype, "rowsperstrip": STRIP}
+        tifffile.imwrite(path, encoded, **shape, **options)
+    else:
         # Level 1 is nearly as small as level 6 on camera noise, and several times as fast.
-        compressionargs={"level": 1},
-        metadata=None,
-    )
+        tifffile.imwrite(path, image, compressionargs={"level": 1}, **options)
 
 
 def decode_tiff(path: Path) -> np.ndarray:
