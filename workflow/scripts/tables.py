@@ -39,12 +39,11 @@ def write_objects(parts: list[Path], csv_path: Path, parquet_path: Path) -> int:
     schema = pq.read_schema(parts[0]).remove_metadata()
     for name in ("directory", "batch", "image"):
         schema = schema.set(schema.get_field_index(name), pa.field(name, pa.string()))
-    options = pa.csv.WriteOptions(quoting_style="needed", quoting_header="needed")
     count = 0
     with (
         replaced(csv_path) as csv_part,
         replaced(parquet_path) as parquet_part,
-        pa.csv.CSVWriter(csv_part, schema, write_options=options) as csv_file,
+        pa.csv.CSVWriter(csv_part, schema) as csv_file,
         pq.ParquetWriter(parquet_part, schema, compression="zstd") as parquet_file,
     ):
         for group in _groups(parts, schema):

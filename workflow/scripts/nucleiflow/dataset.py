@@ -210,7 +210,6 @@ def save(batch: Batch, root: str, path: Path) -> None:
         "batch": batch.name,
         "directory": batch.directory,
         "root": root,
-        "fingerprint": batch.fingerprint,
         "megapixels": batch.megapixels,
         "files": batch.files,
     }
