@@ -6,12 +6,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 RESULTS ?= results
+# More to install, such as EXTRAS=vendor.
+EXTRAS ?=
+
+UNKNOWN := $(filter-out vendor,$(EXTRAS))
+ifneq ($(UNKNOWN),)
+$(error EXTRAS=$(UNKNOWN) is unknown: vendor, for files of ZEISS, Nikon and Leica, is the only one)
+endif
 
 .PHONY: help install install-dev demo run test lint format docs bench clean
 
 help:
 	@echo "make demo             set up and run everything on simulated plates"
 	@echo "make run IMAGES=DIR   the same on your own images (RESULTS=DIR, CORES=N)"
+	@echo "make install          set up alone (EXTRAS=vendor: reads CZI, ND2 and LIF files, too)"
 	@echo "make test             lint and tests"
 	@echo "make bench            speed and accuracy, measured here"
 	@echo "make docs             config/config.yaml and config/README.md from the schema"
@@ -24,18 +32,22 @@ $(BIN)/.installed: requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(BIN)/.installed-dev: $(BIN)/.installed requirements-dev.txt
+$(BIN)/.installed-vendor: $(BIN)/.installed requirements-vendor.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-vendor.txt
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed requirements-dev.txt requirements-vendor.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-install: $(BIN)/.installed
+install: $(BIN)/.installed $(EXTRAS:%=$(BIN)/.installed-%)
 
 install-dev: $(BIN)/.installed-dev
 
-demo: $(BIN)/.installed
+demo: install
 	$(BIN)/python workflow/demo.py
 
-run: $(BIN)/.installed
+run: install
 	@test -n "$(IMAGES)" || { echo "say where the images are: make run IMAGES=/path/to/images"; exit 2; }
 	$(BIN)/snakemake --cores $(CORES) --quiet --config images="$(IMAGES)" results="$(RESULTS)"
 	$(BIN)/snakemake --quiet all --report "$(RESULTS)/report.html" \
