@@ -153,6 +153,7 @@ rule measure:
         "workflow/scripts/measure.py"
 
 
+include: "workflow/rules/inventory.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/tables.smk"
 

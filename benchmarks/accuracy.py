@@ -10,10 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import yaml
-from stages import ROOT, segment, stage_settings
+from stages import ROOT, read, segment, stage_settings
 
 from evaluate import Matches, match
-from nucleiflow import images
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 
@@ -22,7 +21,7 @@ def configs() -> dict[str, dict]:
     """What is compared, by name."""
     workshop = yaml.safe_load((ROOT / "config/presets/workshop.yaml").read_text())
     # The images are grey, and the background is no nucleus.
-    workshop["preprocess"]["channel"] = "auto"
+    workshop["segment"] = "auto"
     workshop["watershed"]["background"] = False
     with_border = workshop | {"threshold": workshop["threshold"] | {"clear_border": False}}
     return {
@@ -37,8 +36,8 @@ def scores(folder: Path, names: list[str], config: dict) -> dict[float, tuple[fl
     options = stage_settings(config)
     found: dict[float, list[Matches]] = {threshold: [] for threshold in THRESHOLDS}
     for name in names:
-        truth = images.read(folder / "masks" / name)
-        _, labels = segment(images.read(folder / "images" / name), options)
+        truth = read(folder / "masks" / name)
+        labels = segment(read(folder / "images" / name), options)
         for threshold in THRESHOLDS:
             found[threshold].append(match(truth, labels, threshold))
     return {

@@ -92,20 +92,22 @@ def loop(arguments: argparse.Namespace) -> int:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.csv
-    from stages import segment, stage_settings
+    from stages import read, segment, stage_settings
 
     from measure import as_csv, measure
-    from nucleiflow.field import for_display
-    from nucleiflow.images import encode_picture, read
+    from nucleiflow.display import for_display
+    from nucleiflow.images import encode_picture
     from overlay import overlay
 
     cv2.setNumThreads(1)
     options = stage_settings({})
     stretch, ending = (options["overlay"].pop(key) for key in ("stretch", "format"))
+    properties = options["measure"]["properties"]
     tables = []
     for path in _files(arguments.folder):
-        raw, labels = segment(read(path), options)
-        table = measure(labels, raw, frame=0, **options["measure"])
+        raw = read(path)
+        labels = segment(raw, options)
+        table = measure(labels, [("", raw)], properties, frame=0)
         as_csv(table)
         picture = overlay(for_display(raw, stretch), labels, lines=False, **options["overlay"])
         encode_picture(picture, ending)

@@ -15,7 +15,8 @@ import preprocess  # noqa: E402
 import threshold  # noqa: E402
 import watershed  # noqa: E402
 from nucleiflow import settings  # noqa: E402
-from nucleiflow.field import for_display  # noqa: E402
+from nucleiflow.display import for_display  # noqa: E402
+from nucleiflow.field import File, View, open_field  # noqa: E402
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
@@ -29,10 +30,16 @@ def stage_settings(config: dict) -> dict[str, dict]:
     }
 
 
-def segment(image: np.ndarray, options: dict[str, dict]) -> tuple[np.ndarray, np.ndarray]:
-    """The first four stages: from an image as read from its file to the raw channel and labels."""
-    raw, preprocessed = preprocess.preprocess(image, **options["preprocess"])
+def read(path: Path) -> np.ndarray:
+    """The channel with the nuclei of an image file, (Y, X) array."""
+    with open_field(path.parent, [File(path.name)], View()) as field:
+        return field.image(field.segmented())
+
+
+def segment(raw: np.ndarray, options: dict[str, dict]) -> np.ndarray:
+    """The first four stages: from the channel with the nuclei to labels."""
+    preprocessed = preprocess.preprocess(raw, **options["preprocess"]["denoise"])
     mask = threshold.threshold(preprocessed, **options["threshold"])
     seeds = markers.find_markers(mask, **options["markers"])["markers"]
     flooded = for_display(raw) if options["watershed"]["method"] == "opencv" else None
-    return raw, watershed.watershed(flooded, mask, seeds, **options["watershed"])
+    return watershed.watershed(flooded, mask, seeds, **options["watershed"])

@@ -28,15 +28,20 @@ with `--config`:
 
     snakemake -c all --config images=/data/plates threshold='{method: li}'
 
-A file needs only the keys that differ. This one takes the green channel and ignores small specks:
+A file needs only the keys that differ. This one segments the green channel and drops specks:
 
 ```yaml
 images: /data/plates
-preprocess:
-  channel: green
+segment: green
 watershed:
   min_area: 100
 ```
+
+## Your microscope, your config
+
+MICROSCOPES
+
+## How keys work
 
 A method's own keys stand under its name, so that changing the method needs one word and going
 back forgets nothing. Only the keys of the chosen method count. Lengths are in pixels and areas in
@@ -63,6 +68,12 @@ def config_yaml(schema: dict) -> str:
     return HEAD + "\n".join(_yaml_lines(schema, 0)) + "\n"
 
 
+def microscopes() -> str:
+    """The table of the README with a config for each microscope."""
+    text = (ROOT / "README.md").read_text()
+    return text.partition("<!-- microscopes -->")[2].partition("<!-- /microscopes -->")[0].strip()
+
+
 def readme(schema: dict) -> str:
     """The page with a table of all keys."""
     rows = ["| key | default | allowed | meaning |", "| --- | --- | --- | --- |"]
@@ -79,7 +90,8 @@ def readme(schema: dict) -> str:
                 f"| `{name}[].{step}` | {default} | {_escape(allowed(value))} "
                 f"| {_escape(value['description'])} |"
             )
-    return INTRODUCTION + "\n" + "\n".join(rows) + "\n"
+    introduction = INTRODUCTION.replace("MICROSCOPES", microscopes())
+    return introduction + "\n" + "\n".join(rows) + "\n"
 
 
 def _yaml_lines(schema: dict, depth: int) -> list[str]:

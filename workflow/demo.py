@@ -16,7 +16,8 @@ import numpy as np  # noqa: E402
 
 import evaluate  # noqa: E402
 import simulate  # noqa: E402
-from nucleiflow import field, images  # noqa: E402
+from nucleiflow import images  # noqa: E402
+from nucleiflow.display import for_display  # noqa: E402
 
 
 def main(folder: Path) -> int:
@@ -43,7 +44,7 @@ def compare(folder: Path) -> str:
         rows = list(csv.DictReader(file))
     total = evaluate.Matches(0, 0, 0)
     for row in rows:
-        truth = images.read(folder / "truth" / row["directory"] / row["file"])
+        truth = images.decode_tiff(folder / "truth" / row["directory"] / row["file"])
         labels = images.decode_tiff(results / row["labels"])
         total = evaluate.Matches(*np.add(total, evaluate.match(truth, labels)))
     picture = draw(folder, rows[0])
@@ -62,11 +63,11 @@ def compare(folder: Path) -> str:
 
 def draw(folder: Path, row: dict) -> Path:
     """An image and its outlines side by side, in one file."""
-    image = images.read(folder / "images" / row["directory"] / row["file"])
+    image = images.decode_tiff(folder / "images" / row["directory"] / row["file"])
     data = np.fromfile(folder / "results" / row["overlay"], np.uint8)
     overlay = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     path = folder / "results" / "example.jpg"
-    both = np.hstack([field.for_display(image), overlay])
+    both = np.hstack([for_display(image), overlay])
     path.write_bytes(images.encode_picture(both, "jpg"))
     return path
 

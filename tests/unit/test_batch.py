@@ -4,6 +4,7 @@ Jobs run in processes of their own, as under Snakemake: they fork workers and en
 """
 
 import errno
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -20,13 +21,21 @@ import tifffile
 
 import markers
 import measure
+import nucleiflow.batch
 import overlay
 import preprocess
 import threshold
 import watershed
-from nucleiflow import dataset, settings
-from nucleiflow.batch import RECORDS, open_batch
+from nucleiflow import dataset, plan, settings
+from nucleiflow.batch import RECORDS, expanded, open_batch
 from nucleiflow.images import ImageError, encode_tiff
+from nucleiflow.plan import File, Image
+
+VIEW = {
+    **{"segment": "auto", "channels": None, "z": "max", "pages": None, "scenes": []},
+    **{"crop": None},
+    **{"resize": None, "max_megapixels": 1000.0},
+}
 
 
 @pytest.fixture
@@ -38,24 +47,29 @@ def job(tmp_path):
         (root / "day 1").mkdir(parents=True, exist_ok=True)
         for index in range(count):
             tifffile.imwrite(root / f"day 1/{index}.tif", np.full((4, 5), index, np.uint16))
-        return fake(tmp_path, root, rule, threads, inputs, outputs, params)
+        settings = {"view": VIEW} | params
+        return fake(tmp_path, root, rule, threads, inputs, outputs, settings)
 
     return make
 
 
-def fake(tmp_path, root, rule, threads, inputs, outputs, params):
-    found = dataset.find(str(root), ["tif", "png"], 1000, lambda path: 1.0)
-    (name,) = found.batches
-    plan = tmp_path / "plan.json"
-    dataset.save(found.batches[name], str(root), plan)
+def fake(tmp_path, root, rule, threads, inputs, outputs, params, images=None):
+    """What Snakemake puts into a script, for all images of a directory or for those named."""
+    if images is None:
+        look = dataset.Look(lambda folder, files: None)
+        (batch,) = dataset.find(str(root), ["tif", "png"], 1000, look).batches.values()
+    else:
+        batch = plan.Batch("a.b.c", "day 1", "day 1", images, dataset.FALLBACK)
+    path = tmp_path / "plan.json"
+    plan.save(batch, str(root), str(root), dataset.STANDARD, path)
     return SimpleNamespace(
         rule=rule,
         threads=threads,
-        params=SimpleNamespace(plan=str(plan), settings=params),
+        params=SimpleNamespace(plan=str(path), settings=params),
         input={entry: str(tmp_path / "out" / entry) for entry in inputs},
         output={entry: str(tmp_path / "out" / entry) for entry in outputs},
         log=[str(tmp_path / f"{rule}.log")],
-        wildcards={"batch": name},
+        wildcards={"batch": batch.name},
     )
 
 
@@ -87,7 +101,8 @@ def listing(folder):
 
 
 def double(item, settings):
-    image = item.read_source()
+    with item.field(settings["view"]) as field:
+        image = field.image(0)
     item.facts["brightest"] = int(image.max())
     item.result = os.getpid()
     return {"first": image * 2, "second": image * 3, "text": ("csv", b"x,y\n")}
@@ -116,6 +131,13 @@ def want_too_much(item, settings):
 def die(item, settings):
     if item.record["image"] == "3":
         os.kill(os.getpid(), signal.SIGKILL)
+    return double(item, settings)
+
+
+def crash(item, settings):
+    if item.record["image"] == "3":
+        faulthandler.disable()
+        os.kill(os.getpid(), signal.SIGSEGV)
     return double(item, settings)
 
 
@@ -148,7 +170,7 @@ def test_each_image_gives_its_products_and_a_record(job):
     assert found[1] == {
         **{"directory": "day 1", "batch": snakemake.wildcards["batch"], "image": "1"},
         **{"file": "1.tif", "status": "ok", "stage": "", "message": "", "objects": 0},
-        "brightest": 1,
+        **{"member": 1, "scene": 0, "frame": 0, "brightest": 1},
     }
 
 
@@ -188,6 +210,20 @@ def test_unexpected_error_costs_one_image_and_asks_for_a_report(job):
     assert "Traceback" in Path(snakemake.log[0]).read_text()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_image_on_which_a_library_crashes_costs_itself_alone(job, threads):
+    snakemake = job(5, threads=threads, outputs=("first", "second"))
+    run(snakemake, crash)
+    assert [record["message"] for record in records(snakemake)] == [
+        *("", "", ""),
+        "reading or computing it crashed (SIGSEGV), the file is probably damaged: copy it again",
+        "",
+    ]
+    assert records(snakemake)[3]["stage"] == "preprocess"
+    for folder in snakemake.output.values():
+        assert set(listing(folder)) - {RECORDS} == {"0.tif", "1.tif", "2.tif", "4.tif"}
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_full_disk_fails_the_job_and_leaves_nothing(job, threads):
     snakemake = job(5, threads=threads, outputs=("first", "second"))
@@ -218,7 +254,9 @@ def test_failed_job_leaves_what_was_there(job):
     assert listing(Path(snakemake.output["first"]).parent) == ["first"]
 
 
-@pytest.mark.parametrize(("compute", "threads"), [(want_too_much, 1), (want_too_much, 2), (die, 2)])
+@pytest.mark.parametrize(
+    ("compute", "threads"), [(want_too_much, 1), (want_too_much, 2), (die, 1), (die, 2)]
+)
 def test_too_little_memory_fails_the_job_in_one_sentence(job, compute, threads):
     snakemake = job(5, threads=threads)
     with pytest.raises(SystemExit) as caught:
@@ -298,7 +336,304 @@ def test_missing_product_of_an_earlier_stage_fails_the_job(job):
     assert not Path(second.output["sum"]).exists()
 
 
+# Files that hold several images, and images of several files
+
+
+@pytest.mark.parametrize(
+    ("scenes", "expected"),
+    [
+        ([("", 1)], [("a", 0, 0, "")]),
+        ([("Pos 1", 1)], [("a", 0, 0, "")]),
+        ([("", 3)], [("a_t0", 0, 0, "0"), ("a_t1", 0, 1, "1"), ("a_t2", 0, 2, "2")]),
+        (
+            [("left", 1), ("on the right", 1)],
+            [("a_left", 0, 0, ""), ("a_on_the_right", 1, 0, "")],
+        ),
+        # Names that tell nothing apart are left out.
+        ([("", 1), ("x", 1)], [("a_s0", 0, 0, ""), ("a_x", 1, 0, "")]),
+        (
+            [("x", 1), ("y", 1), ("x", 1)],
+            [("a_s0", 0, 0, ""), ("a_y", 1, 0, ""), ("a_s2", 2, 0, "")],
+        ),
+        ([("x-1", 1), ("x 1", 1)], [("a_s0", 0, 0, ""), ("a_s1", 1, 0, "")]),
+        ([("../..", 1), ("x", 1)], [("a_s0", 0, 0, ""), ("a_x", 1, 0, "")]),
+        (
+            [("x", 2), ("y", 1)],
+            [("a_x_t0", 0, 0, "0"), ("a_x_t1", 0, 1, "1"), ("a_y", 1, 0, "")],
+        ),
+    ],
+)
+def test_images_in_a_file_are_its_scenes_and_times(scenes, expected):
+    assert list(expanded("a", scenes)) == expected
+
+
+def test_scenes_are_chosen_by_patterns_of_their_names():
+    scenes = [("left", 1), ("right", 1), ("", 2), ("Left 2", 1)]
+    for wanted, names in (
+        ([], ["a_left", "a_right", "a_s2_t0", "a_s2_t1", "a_Left_2"]),
+        (["left"], ["a_left", "a_s2_t0", "a_s2_t1"]),
+        (["*ft*"], ["a_left", "a_s2_t0", "a_s2_t1", "a_Left_2"]),
+    ):
+        assert [name for name, *_ in expanded("a", scenes, wanted)] == names
+
+
+@pytest.mark.parametrize(
+    ("times", "first", "last"),
+    [(10, "a_t0", "a_t9"), (11, "a_t00", "a_t10"), (101, "a_t000", "a_t100")],
+)
+def test_numbers_of_times_are_as_long_as_the_last(times, first, last):
+    names = [name for name, *_ in expanded("a", [("", times)])]
+    assert (names[0], names[-1], len(set(names))) == (first, last, times)
+    assert names == sorted(names)
+
+
+def write_ome(path, *stacks):
+    """An OME-TIFF with a (T, C, Z, Y, X) array for each scene."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for index, stack in enumerate(stacks):
+            metadata = {"axes": "TCZYX", "Name": f"scene {index}"}
+            file.write(stack, photometric="minisblack", metadata=metadata)
+
+
+def numbered(*shape):
+    """A constant plane for each time, channel and plane: 100 T + 10 C + Z + 1."""
+    times, channels, planes = np.indices(shape[:3])
+    values = 100 * times + 10 * channels + planes + 1
+    return (values[..., None, None] * np.ones(shape[3:])).astype(np.uint16)
+
+
+def several(tmp_path, scenes=(), **facts):
+    """A job on a file with times, one with scenes, and one whose name is taken."""
+    folder = tmp_path / "images/day 1"
+    write_ome(folder / "film.ome.tif", numbered(3, 1, 2, 4, 5))
+    write_ome(folder / "both.ome.tif", numbered(1, 1, 1, 4, 5), numbered(2, 1, 1, 6, 5) * 2)
+    tifffile.imwrite(folder / "film_t1.tif", np.full((4, 5), 77, np.uint16))
+    names = ["both.ome.tif", "film.ome.tif", "film_t1.tif"]
+    images = [Image(dataset.stem(name), (File(name, 1, 1),), ("",) * 4) for name in names]
+    job = {"rule": "preprocess", "threads": 1, "inputs": (), "outputs": ("first",)} | facts
+    params = {"view": VIEW | {"scenes": list(scenes)}}
+    return fake(tmp_path, tmp_path / "images", params=params, images=images, **job)
+
+
+def test_each_time_and_scene_of_a_file_is_an_image(tmp_path):
+    snakemake = several(tmp_path)
+    run(snakemake, double)
+    told = ("image", "file", "member", "scene", "frame", "time", "brightest", "status")
+    assert [tuple(record.get(name) for name in told) for record in records(snakemake)] == [
+        ("both_scene_0", "both.ome.tif", 0, 0, 0, None, 1, "ok"),
+        ("both_scene_1_t0", "both.ome.tif", 0, 1, 0, "0", 2, "ok"),
+        ("both_scene_1_t1", "both.ome.tif", 0, 1, 1, "1", 202, "ok"),
+        ("film_t0", "film.ome.tif", 1, 0, 0, "0", 2, "ok"),
+        ("film_t1", "film.ome.tif", 1, 0, 1, "1", 102, "ok"),
+        ("film_t2", "film.ome.tif", 1, 0, 2, "2", 202, "ok"),
+        # The name of a time of another file.
+        ("film_t1_", "film_t1.tif", 2, 0, 0, None, 77, "ok"),
+    ]
+    (folder,) = snakemake.output.values()
+    assert listing(folder) == [
+        *(RECORDS, "both_scene_0.tif", "both_scene_1_t0.tif", "both_scene_1_t1.tif"),
+        *("film_t0.tif", "film_t1.tif", "film_t1_.tif", "film_t2.tif"),
+    ]
+    assert (tifffile.imread(f"{folder}/film_t2.tif") == 404).all()
+    assert tifffile.imread(f"{folder}/both_scene_1_t0.tif").shape == (6, 5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (["*1"], ["both_scene_1_t0", "both_scene_1_t1"]),
+        (["scene 0", "x"], ["both_scene_0"]),
+        (["scene ?"], ["both_scene_0", "both_scene_1_t0", "both_scene_1_t1"]),
+    ],
+)
+def test_scenes_that_are_not_wanted_are_left_out_and_the_others_keep_their_names(
+    tmp_path, wanted, expected
+):
+    snakemake = several(tmp_path, wanted)
+    run(snakemake, double)
+    names = [record["image"] for record in records(snakemake)]
+    assert [name for name in names if name.startswith("both")] == expected
+
+
+def test_file_without_any_wanted_scene_fails_alone(tmp_path):
+    snakemake = several(tmp_path, ["Pos*"])
+    run(snakemake, double)
+    failed = {record["image"]: record["message"] for record in records(snakemake)}
+    sentence = "none of its scenes (scene 0, scene 1) is one of scenes in the config"
+    assert failed["both"] == sentence
+    assert failed["film_t1"] == ""
+
+
+def test_one_time_that_fails_costs_itself_alone(tmp_path):
+    snakemake = several(tmp_path)
+    run(snakemake, refuse_the_second_time)
+    found = [record for record in records(snakemake) if record["status"] == "failed"]
+    assert [(record["image"], record["message"]) for record in found] == [
+        ("both_scene_1_t1", "no"),
+        ("film_t1", "no"),
+    ]
+
+
+def refuse_the_second_time(item, settings):
+    if item.record["frame"] == 1:
+        raise ImageError("no")
+    return double(item, settings)
+
+
+def test_number_of_threads_changes_nothing_where_files_hold_several_images(tmp_path):
+    results = []
+    for threads in (1, 2):
+        snakemake = several(tmp_path, threads=threads)
+        run(snakemake, double)
+        assert f"7 images, {threads} workers" in Path(snakemake.log[0]).read_text()
+        (folder,) = map(Path, snakemake.output.values())
+        found = [record | {"seconds": None} for record in records(snakemake)]
+        pictures = {path.name: path.read_bytes() for path in folder.glob("*.tif")}
+        results.append((found, pictures))
+    assert results[0] == results[1]
+    assert len(results[0][1]) == 7
+
+
+def test_file_for_each_channel_and_plane_is_one_image(tmp_path):
+    folder = tmp_path / "images/day 1"
+    folder.mkdir(parents=True)
+    images = []
+    for well in ("A01", "A02"):
+        files = []
+        for channel in ("DAPI", "GFP"):
+            for z in (1, 2):
+                name = f"{well}_{channel}_{z}.tif"
+                value = 10 * (channel == "GFP") + z + 100 * (well == "A02")
+                tifffile.imwrite(folder / name, np.full((4, 5), value, np.uint16))
+                files.append(File(name, 1, 1, channel, z))
+        images.append(Image(well, tuple(files), ("P1", well, "1", "")))
+    snakemake = fake(
+        *(tmp_path, tmp_path / "images", "preprocess", 1, (), ("first",), {"view": VIEW}, images)
+    )
+    assert run(snakemake, channels_seen) == [
+        [("DAPI", 2), ("GFP", 12)],
+        [("DAPI", 102), ("GFP", 112)],
+    ]
+    assert [record["file"] for record in records(snakemake)] == [
+        *("A01_DAPI_1.tif", "A02_DAPI_1.tif"),
+    ]
+
+
+def channels_seen(item, settings):
+    with item.field(settings["view"]) as field:
+        item.result = [
+            (name, int(field.image(index).max())) for index, name in enumerate(field.names)
+        ]
+    return {}
+
+
+def test_image_with_a_problem_fails_alone_with_its_sentence(tmp_path):
+    folder = tmp_path / "images/day 1"
+    folder.mkdir(parents=True)
+    for name in ("a.tif", "b.tif", "c.tif"):
+        tifffile.imwrite(folder / name, np.full((4, 5), 3, np.uint16))
+    problem = "the file of channel 2 is missing, which other images of the directory have"
+    images = [
+        Image("a", (File("a.tif", 1, 1),)),
+        Image("b", (File("b.tif", 1, 1, "1"),), (), problem),
+        Image("c", (File("c.tif", 1, 1),)),
+    ]
+    common = (tmp_path, tmp_path / "images")
+    first = fake(*common, "preprocess", 1, (), ("first",), {"view": VIEW}, images)
+    run(first, double)
+    found = records(first)
+    assert [record["status"] for record in found] == ["ok", "failed", "ok"]
+    assert (found[1]["stage"], found[1]["message"]) == ("preprocess", problem)
+    assert found[1]["seconds"] == {}
+    said = f"preprocess failed for {folder / 'b.tif'}: {problem}"
+    assert Path(first.log[0]).read_text().count(said) == 1
+    # A later stage does not say it again.
+    second = fake(*common, "threshold", 1, ("first",), ("sum",), {"amount": 1}, images)
+    run(second, add)
+    assert "failed for" not in Path(second.log[0]).read_text()
+    assert listing(second.output["sum"]) == ["a.tif", RECORDS, "c.tif"]
+
+
+def test_file_whose_header_cannot_be_read_fails_alone(job, tmp_path):
+    folder = tmp_path / "images/day 1"
+    folder.mkdir(parents=True)
+    (folder / "bad.tif").write_bytes(b"II*\0nothing of a TIFF file")
+    (folder / "empty.png").touch()
+    # Failed images are told of whatever scenes are wanted.
+    snakemake = job(2, view=VIEW | {"scenes": ["Pos*"]})
+    run(snakemake, double)
+    assert {record["image"]: record["message"] for record in records(snakemake)} == {
+        **{"0": "", "1": ""},
+        "bad": "the TIFF file is damaged or cut short, copy it again",
+        "empty": "the file is empty (0 bytes), copy it again",
+    }
+
+
+def disk_fails():
+    def header(*arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    nucleiflow.batch.header = header
+
+
+def memory_ends():
+    def header(*arguments):
+        raise MemoryError
+
+    nucleiflow.batch.header = header
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (disk_fails, "OSError: [Errno 5] Input/output error"),
+        (memory_ends, "the memory did not suffice, ask for more mem_mb"),
+    ],
+)
+def test_header_that_the_machine_does_not_give_fails_the_job(job, prepare, reason):
+    snakemake = job(2)
+    with pytest.raises(SystemExit) as caught:
+        run(snakemake, double, prepare)
+    name = snakemake.wildcards["batch"]
+    assert str(caught.value) == f"nucleiflow: preprocess {name} failed: {reason}"
+    assert listing(Path(snakemake.output["first"]).parent) == []
+
+
+def test_later_stages_look_at_the_channel_and_plane_that_the_first_chose(tmp_path):
+    write_ome(tmp_path / "images/day 1/a.ome.tif", numbered(2, 3, 4, 5, 6))
+    images = [Image("a", (File("a.ome.tif", 1, 1),))]
+    params = {"view": VIEW | {"z": "focus"}}
+    common = (tmp_path, tmp_path / "images")
+    first = fake(*common, "preprocess", 1, (), ("first",), params, images)
+    run(first, choose)
+    second = fake(*common, "measure", 1, ("first",), ("second",), params, images)
+    # Time 0 has its plane 2 and time 1 its plane 3, in all channels.
+    assert run(second, chosen) == [(1, [3, 13, 23]), (2, [104, 114, 124])]
+
+
+def choose(item, settings):
+    """Channel 1 and plane 2 of the first time, channel 2 and plane 3 of the second."""
+    frame = item.record["frame"]
+    item.facts |= {"segmented_index": 1 + frame, "plane": 2 + frame}
+    return {}
+
+
+def chosen(item, settings):
+    with item.field(settings["view"]) as field:
+        values = [int(field.image(index).max()) for index in range(3)]
+        item.result = (field.segmented(), values)
+    return {}
+
+
 # The stages' own work on awkward images
+
+
+def view(config):
+    """What the rules make of the config."""
+    result = {key: config[key] for key in ("segment", "channels", "z", "pages", "scenes")}
+    result |= {key: config["preprocess"][key] for key in ("crop", "resize")}
+    return result | {"max_megapixels": config["max_image_megapixels"]}
 
 
 def stages(config, schema):
@@ -307,10 +642,11 @@ def stages(config, schema):
         name: settings.active(config[name], schema["properties"][name])
         for name in ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
     }
-    again = {key: config["preprocess"][key] for key in ("channel", "crop", "resize")}
+    again = {"view": view(config)}
+    first = {"denoise": sections["preprocess"]["denoise"]} | again
     frame = 1 if config["watershed"]["method"] == "opencv" else 0
     return [
-        (preprocess, sections["preprocess"], (), ("preprocessed", "channel")),
+        (preprocess, first, (), ("preprocessed", "channel")),
         (threshold, sections["threshold"], ("preprocessed",), ("mask",)),
         (markers, sections["markers"], ("mask",), ("markers", "distance")),
         (watershed, sections["watershed"] | again, ("markers", "mask"), ("labels",)),
@@ -363,7 +699,10 @@ def test_awkward_images_give_rows_and_sentences(tmp_path, schema, method):
             "threshold": {"method": "otsu", "fill_holes": True, "min_area": 0},
             "markers": {"method": "fraction", "sure_background": {"size": 1, "iterations": 1}},
             "watershed": {"method": method, "min_area": 0},
-            "measure": {"properties": ["area", "intensity_mean", "intensity_sum"]},
+            "measure": {
+                "channels": "segmented",
+                "properties": ["area", "intensity_mean", "intensity_sum"],
+            },
         },
         schema,
     )
@@ -384,8 +723,8 @@ def test_awkward_images_give_rows_and_sentences(tmp_path, schema, method):
         "text": "the TIFF file is damaged or cut short, copy it again",
         "web": "the file is a web page, not an image: download it again",
         "link": "the file is not there any more, or is a link to nothing",
-        "colours": "3 of the image's 3 channels hold something: set preprocess.channel to the one "
-        "with the nuclei (red, green, blue or a number from 0)",
+        "colours": "3 of the image's 3 channels hold something: set segment to the one with the "
+        "nuclei (red, green, blue)",
     }
     assert {rows[name]["stage"] for name in failed} == {"preprocess"}
     for name in ("black", "white", "pixel"):

@@ -1,16 +1,19 @@
 """Stage 5: the values of scikit-image, in tables that keep their shape."""
 
 import warnings
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from skimage.measure import regionprops
+from skimage.measure import regionprops, regionprops_table
 from skimage.measure._regionprops import OBJECT_COLUMNS, RegionProperties
 
 import measure
+from nucleiflow.field import Field, View
 from nucleiflow.images import ImageError
+from nucleiflow.readers import Channel
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -28,6 +31,11 @@ def drawn():
     labels[37, 3] = 3
     labels[0, 30:34] = 4
     return labels
+
+
+def one(raw):
+    """A channel without a name."""
+    return [("", raw)]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,7 @@ def test_config_takes_every_number_that_scikit_image_measures(names):
 
 def test_every_property_is_that_of_scikit_image(names):
     labels = drawn()
-    table = measure.measure(labels, RAW, names, 0)
+    table = measure.measure(labels, one(RAW), names, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for row, region in enumerate(regionprops(labels, RAW)):
@@ -68,15 +76,17 @@ def test_every_property_is_that_of_scikit_image(names):
 )
 def test_table_without_objects_has_the_same_columns_and_types(names, dtype):
     raw = (RAW % 200).astype(dtype)
-    full = measure.measure(drawn(), raw, names, 0)
-    empty = measure.measure(np.zeros_like(drawn()), raw, names, 0)
+    full = measure.measure(drawn(), one(raw), names, 0)
+    empty = measure.measure(np.zeros_like(drawn()), one(raw), names, 0)
     assert len(full) == 4 and len(empty) == 0
     assert full.dtypes.to_dict() == empty.dtypes.to_dict()
     assert list(full.columns) == list(empty.columns)
 
 
 def test_types_of_columns_do_not_depend_on_the_image():
-    tables = [measure.measure(drawn(), RAW.astype(t), DEFAULT, 0) for t in (np.uint8, np.float64)]
+    tables = [
+        measure.measure(drawn(), one(RAW.astype(t)), DEFAULT, 0) for t in (np.uint8, np.float64)
+    ]
     assert tables[0].dtypes.to_dict() == tables[1].dtypes.to_dict()
     assert {str(tables[0][name].dtype) for name in ("label", "area", "bbox-0")} == {"int64"}
     assert {str(tables[0][name].dtype) for name in ("centroid-0", "intensity_sum")} == {"float64"}
@@ -84,7 +94,7 @@ def test_types_of_columns_do_not_depend_on_the_image():
 
 
 def test_columns_are_in_the_order_of_the_config_between_label_and_on_border():
-    table = measure.measure(drawn(), RAW, ["intensity_sum", "centroid", "area", "bbox"], 0)
+    table = measure.measure(drawn(), one(RAW), ["intensity_sum", "centroid", "area", "bbox"], 0)
     assert list(table.columns) == [
         *("label", "intensity_sum", "centroid-0", "centroid-1", "area"),
         *("bbox-0", "bbox-1", "bbox-2", "bbox-3", "on_border"),
@@ -98,19 +108,21 @@ def test_values_of_a_drawn_rectangle():
     raw[4:10, 5:15] = 1000
     raw[4, 5] = 4000
     wanted = ["area", "centroid", "bbox", "intensity_mean", "intensity_max", "intensity_sum"]
-    table = measure.measure(labels, raw, wanted, 0)
+    table = measure.measure(labels, one(raw), wanted, 0)
     assert table.iloc[0].tolist() == [1, 60, 6.5, 9.5, 4, 5, 10, 15, 1050.0, 4000.0, 63000.0, False]
 
 
 def test_sum_of_16_bit_intensities_does_not_overflow():
     labels = np.ones((300, 300), np.int32)
     raw = np.full((300, 300), 65535, np.uint16)
-    assert measure.measure(labels, raw, ["intensity_sum"], 0)["intensity_sum"][0] == 5_898_150_000
+    assert (
+        measure.measure(labels, one(raw), ["intensity_sum"], 0)["intensity_sum"][0] == 5_898_150_000
+    )
 
 
 def test_sum_of_negative_values_is_negative():
     raw = np.full((40, 50), -2.5, np.float32)
-    table = measure.measure(drawn(), raw, ["area", "intensity_sum"], 0)
+    table = measure.measure(drawn(), one(raw), ["area", "intensity_sum"], 0)
     assert (table["intensity_sum"] == -2.5 * table["area"]).all()
 
 
@@ -118,21 +130,21 @@ def test_sum_of_negative_values_is_negative():
 def test_objects_at_the_edge_are_marked(frame, expected):
     labels = drawn()
     labels[:frame] = 0
-    table = measure.measure(labels, RAW, ["area"], frame)
+    table = measure.measure(labels, one(RAW), ["area"], frame)
     assert table["on_border"].astype(int).tolist() == expected[: len(table)]
 
 
 def test_objects_at_the_frame_of_the_image_are_marked():
     labels = np.zeros((20, 20), np.int32)
     labels[1:5, 5:9], labels[8:12, 2:6], labels[15:19, 10:14], labels[8:12, 10:14] = 1, 2, 3, 4
-    table = measure.measure(labels, labels, ["area"], 1)
+    table = measure.measure(labels, one(labels), ["area"], 1)
     assert table["on_border"].tolist() == [True, False, True, False]
-    assert not measure.measure(labels, labels, ["area"], 0)["on_border"].any()
+    assert not measure.measure(labels, one(labels), ["area"], 0)["on_border"].any()
 
 
 def test_image_of_another_shape_is_refused():
     with pytest.raises(ImageError) as caught:
-        measure.measure(drawn(), RAW[:-1], ["area"], 0)
+        measure.measure(drawn(), one(RAW[:-1]), ["area"], 0)
     assert str(caught.value) == (
         "the labels have (40, 50) pixels and the image (39, 50): "
         "the image changed while the workflow ran, run it again"
@@ -141,14 +153,14 @@ def test_image_of_another_shape_is_refused():
 
 def test_inputs_stay_as_they_were(names):
     labels, raw = drawn(), RAW.copy()
-    measure.measure(labels, raw, names, 0)
+    measure.measure(labels, one(raw), names, 0)
     np.testing.assert_array_equal(labels, drawn())
     np.testing.assert_array_equal(raw, RAW)
 
 
 def test_more_than_65535_objects_have_a_row_each():
     labels = np.arange(1, 70_001, dtype=np.int32).reshape(250, 280)
-    table = measure.measure(labels, np.ones_like(labels), ["intensity_sum"], 0)
+    table = measure.measure(labels, one(np.ones_like(labels)), ["intensity_sum"], 0)
     assert table["label"].tolist() == list(range(1, 70_001))
     assert (table["intensity_sum"] == 1).all()
 
@@ -156,13 +168,13 @@ def test_more_than_65535_objects_have_a_row_each():
 def test_csv_of_a_table():
     labels = np.zeros((3, 9), np.int32)
     labels[1, 1:4] = 1
-    table = measure.measure(labels, labels * 0.5, ["area", "centroid", "intensity_mean"], 0)
+    table = measure.measure(labels, one(labels * 0.5), ["area", "centroid", "intensity_mean"], 0)
     header = b'"label","area","centroid-0","centroid-1","intensity_mean","on_border"\n'
     assert measure.as_csv(table) == header + b"1,3,1,2,0.5,false\n"
 
 
 def test_csv_without_objects_is_its_header():
-    table = measure.measure(np.zeros((3, 9), np.int32), RAW[:3, :9], ["area", "bbox"], 0)
+    table = measure.measure(np.zeros((3, 9), np.int32), one(RAW[:3, :9]), ["area", "bbox"], 0)
     header = b'"label","area","bbox-0","bbox-1","bbox-2","bbox-3","on_border"\n'
     assert measure.as_csv(table) == header
 
@@ -176,20 +188,233 @@ def batch(*tables):
 
 
 def test_table_of_a_batch_names_directory_batch_and_image_of_each_object():
-    one = measure.measure(drawn(), RAW, DEFAULT, 0)
-    none = measure.measure(drawn() * 0, RAW, DEFAULT, 0)
-    table = measure.batch_table(batch(none, one, None, one), DEFAULT).to_pandas()
+    some = measure.measure(drawn(), one(RAW), DEFAULT, 0)
+    none = measure.measure(drawn() * 0, one(RAW), DEFAULT, 0)
+    table = measure.batch_table(batch(none, some, None, some), DEFAULT).to_pandas()
     assert table["image"].tolist() == ["i1"] * 4 + ["i3"] * 4
     assert set(table["directory"]) == {"day 1/ä"} and set(table["batch"]) == {"day-1-a.x"}
-    pd.testing.assert_frame_equal(table.iloc[4:, 3:].reset_index(drop=True), one, check_dtype=True)
+    pd.testing.assert_frame_equal(table.iloc[4:, 3:].reset_index(drop=True), some, check_dtype=True)
 
 
 def test_table_of_a_batch_keeps_its_columns_and_types_without_objects():
-    one = measure.measure(drawn(), RAW, DEFAULT, 0)
-    none = measure.measure(drawn() * 0, RAW, DEFAULT, 0)
-    full = measure.batch_table(batch(one), DEFAULT).schema
-    for tables in ((), (None,), (none,), (none, None)):
+    some = measure.measure(drawn(), one(RAW), DEFAULT, 0)
+    none = measure.measure(drawn() * 0, one(RAW), DEFAULT, 0)
+    full = measure.batch_table(batch(some), DEFAULT).schema
+    for tables in ((none,), (none, None), (None, none, none)):
         empty = measure.batch_table(batch(*tables), DEFAULT)
         assert empty.num_rows == 0
         assert empty.schema.names == full.names
         assert empty.schema.types[3:] == full.types[3:]
+
+
+def test_table_of_a_batch_without_any_image_has_the_columns_that_need_no_channel():
+    some = measure.measure(drawn(), one(RAW), DEFAULT, 0)
+    full = measure.batch_table(batch(some), DEFAULT).schema
+    for tables in ((), (None, None)):
+        empty = measure.batch_table(batch(*tables), DEFAULT)
+        assert empty.num_rows == 0
+        assert empty.schema.names == [
+            *("directory", "batch", "image", "label", "area", "centroid-0", "centroid-1"),
+            *("bbox-0", "bbox-1", "bbox-2", "bbox-3", "perimeter", "on_border"),
+        ]
+        for name in empty.schema.names[3:]:
+            assert empty.schema.field(name).type == full.field(name).type
+
+
+# Several channels
+
+
+CHANNELS = [
+    ("DAPI", RAW),
+    ("GFP", (RAW // 17).astype(np.uint8)),
+    ("ratio", (RAW / 4096 - 0.5).astype(np.float32)),
+]
+
+
+def test_every_property_of_every_channel_is_that_of_scikit_image(names):
+    table = measure.measure(drawn(), iter(CHANNELS), names, 0)
+    shapes = [name for name in names if not measure.of_intensity(name)]
+    theirs = [name for name in names if name != "intensity_sum"]
+    compared = {"label", "on_border"}
+    for channel, raw in CHANNELS:
+        expected = regionprops_table(drawn(), raw, properties=theirs)
+        expected["intensity_sum"] = [
+            raw[drawn() == label].sum(dtype=float) for label in (1, 2, 3, 4)
+        ]
+        for name, values in expected.items():
+            column = name if name.split("-")[0] in shapes else f"{name}_{channel}"
+            np.testing.assert_allclose(table[column], values, rtol=1e-12, err_msg=column)
+            compared.add(column)
+    assert compared == set(table)
+
+
+def test_types_of_columns_do_not_depend_on_those_of_the_channels():
+    table = measure.measure(drawn(), CHANNELS, ["area", "intensity_max", "intensity_sum"], 0)
+    types = table.dtypes.astype(str).to_dict()
+    assert types.pop("on_border") == "bool"
+    assert {types.pop(name) for name in ("label", "area")} == {"int64"}
+    assert set(types.values()) == {"float64"} and len(types) == 6
+
+
+def test_columns_stand_by_property_then_by_channel():
+    wanted = ["intensity_sum", "area_bbox", "centroid_weighted", "area", "centroid"]
+    table = measure.measure(drawn(), CHANNELS[1::-1], wanted, 0)
+    assert list(table.columns) == [
+        *("label", "intensity_sum_GFP", "intensity_sum_DAPI", "area_bbox"),
+        *("centroid_weighted-0_GFP", "centroid_weighted-1_GFP"),
+        *("centroid_weighted-0_DAPI", "centroid_weighted-1_DAPI"),
+        *("area", "centroid-0", "centroid-1", "on_border"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ["area", "area_bbox", "area_convex", "area_filled"],
+        ["area_filled", "area", "area_convex", "area_bbox"],
+        ["centroid", "centroid_local", "centroid_weighted", "centroid_weighted_local"],
+        ["centroid_weighted_local", "centroid", "centroid_weighted", "centroid_local"],
+        ["perimeter_crofton", "perimeter"],
+        ["moments_weighted_hu", "moments", "moments_weighted", "moments_hu", "moments_central"],
+        ["inertia_tensor", "inertia_tensor_eigvals"],
+        ["inertia_tensor_eigvals", "inertia_tensor"],
+    ],
+)
+@pytest.mark.parametrize("channel", ["", "local", "bbox", "2"])
+def test_names_that_begin_like_others_keep_their_place(wanted, channel):
+    table = measure.measure(drawn(), [(channel, RAW)], wanted, 0)
+    theirs = regionprops_table(drawn(), RAW, properties=wanted)
+    suffix = f"_{channel}" if channel else ""
+    expected = [f"{name}{suffix}" if measure.of_intensity(name) else name for name in theirs]
+    assert list(table.columns) == ["label", *expected, "on_border"]
+    for name, column in zip(theirs, expected, strict=True):
+        np.testing.assert_allclose(table[column], theirs[name], rtol=1e-12)
+
+
+def test_table_without_channels_has_the_shapes_alone():
+    table = measure.measure(drawn(), [], DEFAULT, 0)
+    assert [name for name in table if name.startswith("intensity")] == []
+    assert table["area"].tolist() == [120, 291, 1, 4]
+
+
+def test_channel_of_another_shape_is_refused_whichever_it_is():
+    channels = [("DAPI", RAW), ("GFP", RAW[:, 1:])]
+    with pytest.raises(ImageError) as caught:
+        measure.measure(drawn(), channels, ["area"], 0)
+    assert str(caught.value) == (
+        "the labels have (40, 50) pixels and the image (40, 49): "
+        "the image changed while the workflow ran, run it again"
+    )
+
+
+def opened(**view):
+    """A field of three channels, of which the second is of nuclei."""
+    stated = (Channel("GFP", "green"), Channel("DAPI 405", "blue"), Channel("1", "red"))
+    planes = np.stack([raw for _, raw in CHANNELS[:2]] + [RAW])[:, None]
+    return Field(
+        ("GFP", "DAPI_405", "1"),
+        stated,
+        ((0,),) * 3,
+        *RAW.shape,
+        RAW.dtype,
+        None,
+        "",
+        View(**view),
+        lambda channel, z: planes[channel, z],
+    )
+
+
+@pytest.mark.parametrize(
+    ("which", "indices"),
+    [
+        ("all", [0, 1, 2]),
+        ("segmented", [1]),
+        (["GFP"], [0]),
+        (["dapi 405", "GFP"], [1, 0]),
+        (["red", 0], [2, 0]),
+        # A name before an index.
+        ([1], [2]),
+        ([1, 0], [2, 0]),
+        # The same channel called twice is one channel.
+        (["blue", "DAPI_405", "GFP"], [1, 0]),
+    ],
+)
+def test_channels_to_measure(which, indices):
+    assert measure.measured(opened(), which) == indices
+
+
+def test_channel_to_measure_that_is_not_there_is_refused():
+    with pytest.raises(ImageError) as caught:
+        measure.measured(opened(), ["GFP", "Cy5"])
+    assert str(caught.value) == (
+        "there is no channel Cy5, the image has GFP, DAPI_405, 1: change measure.channels"
+    )
+
+
+@pytest.mark.parametrize(
+    ("which", "columns"),
+    [
+        ("all", ["intensity_mean_GFP", "intensity_mean_DAPI_405", "intensity_mean_1"]),
+        ("segmented", ["intensity_mean"]),
+        (["blue"], ["intensity_mean_DAPI_405"]),
+    ],
+)
+def test_stage_measures_the_channels_that_are_asked_for(which, columns):
+    item = SimpleNamespace(
+        field=lambda view: nullcontext(opened(**view)),
+        read={"labels": drawn()}.get,
+        facts={},
+    )
+    settings = {"channels": which, "properties": ["intensity_mean"], "frame": 0}
+    products = measure.compute(item, settings | {"view": {"segment": "blue"}, "csv": True})
+    assert list(item.result.columns) == ["label", *columns, "on_border"]
+    assert item.facts == {"objects": 4}
+    assert products == {"csv": ("csv", measure.as_csv(item.result))}
+    raw = {"GFP": RAW, "1": RAW}
+    for column in columns:
+        values = raw.get(column.removeprefix("intensity_mean_"), CHANNELS[1][1])
+        means = [values[drawn() == label].mean() for label in (1, 2, 3, 4)]
+        np.testing.assert_allclose(item.result[column], means, rtol=1e-12)
+    assert measure.compute(item, settings | {"view": {"segment": 1}, "csv": False}) == {}
+
+
+def test_nuclei_of_images_with_fewer_channels_have_no_values_of_the_others():
+    wanted = ["area", "intensity_mean"]
+    three = measure.measure(drawn(), CHANNELS, wanted, 0)
+    first = measure.measure(drawn(), CHANNELS[1:2], wanted, 0)
+    other = measure.measure(drawn(), [("Cy5", RAW)], wanted, 0)
+    nothing = measure.measure(drawn() * 0, [("Cy3", RAW)], wanted, 0)
+    table = measure.batch_table(batch(first, None, three, other, nothing), wanted)
+    assert table.schema.names == [
+        *("directory", "batch", "image", "label", "area"),
+        *("intensity_mean_DAPI", "intensity_mean_GFP", "intensity_mean_ratio", "on_border"),
+        *("intensity_mean_Cy5", "intensity_mean_Cy3"),
+    ]
+    types = {name: str(table.schema.field(name).type) for name in table.schema.names[3:]}
+    assert types.pop("on_border") == "bool"
+    assert (types.pop("label"), types.pop("area")) == ("int64", "int64")
+    assert set(types.values()) == {"double"}
+    known = {
+        name: [value is not None for value in table[f"intensity_mean_{name}"].to_pylist()]
+        for name in ("DAPI", "GFP", "ratio", "Cy5", "Cy3")
+    }
+    yes, no = [True] * 4, [False] * 4
+    assert known == {
+        **{"DAPI": no + yes + no, "GFP": yes + yes + no, "ratio": no + yes + no},
+        **{"Cy5": no + no + yes, "Cy3": no + no + no},
+    }
+    assert table["image"].to_pylist() == ["i0"] * 4 + ["i2"] * 4 + ["i3"] * 4
+    np.testing.assert_array_equal(table["intensity_mean_GFP"][:4], first["intensity_mean_GFP"])
+
+
+def test_columns_of_a_batch_do_not_depend_on_whether_the_widest_image_has_nuclei():
+    wanted = ["area", "intensity_mean"]
+    few = measure.measure(drawn(), CHANNELS[:1], wanted, 0)
+    schemas = []
+    for labels in (drawn(), drawn() * 0):
+        widest = measure.measure(labels, CHANNELS, wanted, 0)
+        schemas += [
+            measure.batch_table(batch(*order), wanted).schema.remove_metadata()
+            for order in ((few, widest), (widest, few))
+        ]
+    assert all(schema == schemas[0] for schema in schemas)

@@ -1,5 +1,8 @@
 """Outlines known by hand, and the pictures of the report."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,7 +11,10 @@ import pytest
 import contact_sheet
 import overlay
 import overview
+from nucleiflow.display import for_display
+from nucleiflow.field import Field, View
 from nucleiflow.images import ImageError
+from nucleiflow.readers import Channel
 
 GREY = np.full((12, 14, 3), 100, np.uint8)
 
@@ -90,6 +96,59 @@ def test_labels_of_another_shape_are_refused():
         "the labels have (11, 14) pixels and the image (12, 14): "
         "the image changed while the workflow ran, run it again"
     )
+
+
+# The whole stage
+
+
+def computed(stack, stated, stretch, segment=0, **view):
+    """The picture that the stage writes of a (C, Z, Y, X) array."""
+    planes = (tuple(range(stack.shape[1])),) * len(stack)
+    names = tuple(channel.name for channel in stated)
+    field = Field(
+        *(names, stated, planes, *stack.shape[2:], stack.dtype, None, ""),
+        View(segment=segment, **view),
+        lambda channel, z: stack[channel, z],
+    )
+    labels = square()[2:10, 3:11] if view else square()
+    item = SimpleNamespace(field=lambda view: nullcontext(field), read={"labels": labels}.get)
+    settings = {"view": {}, "stretch": stretch, "format": "png"}
+    drawing = {"color": "yellow", "thickness": 1, "lines": False}
+    ending, data = overlay.compute(item, settings | drawing)["overlay"]
+    assert ending == "png"
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+COLORS = tuple(Channel(color, color) for color in ("red", "green", "blue"))
+
+
+def random(*shape, dtype=np.uint8):
+    return np.random.default_rng(6).integers(0, np.iinfo(dtype).max + 1, (*shape, 12, 14), dtype)
+
+
+@pytest.mark.parametrize("stretch", [True, False])
+def test_8_bit_rgb_is_drawn_on_in_its_colours(stretch):
+    stack = random(3, 1)
+    expected = draw(square(), image=np.dstack(list(stack[:, 0])))
+    np.testing.assert_array_equal(computed(stack, COLORS, stretch, "blue"), expected)
+
+
+@pytest.mark.parametrize("stretch", [True, False])
+@pytest.mark.parametrize(
+    ("dtype", "stated"),
+    [(np.uint16, COLORS), (np.uint8, tuple(map(Channel, "abc"))), (np.int16, COLORS)],
+)
+def test_of_other_images_the_segmented_channel_is_drawn_on(dtype, stated, stretch):
+    stack = random(3, 4, dtype=dtype)
+    expected = draw(square(), image=for_display(stack[1].max(axis=0), stretch))
+    np.testing.assert_array_equal(computed(stack, stated, stretch, 1), expected)
+
+
+def test_picture_shows_what_the_crop_leaves():
+    stack = random(1, 1)
+    crop = {"x": 3, "y": 2, "width": 8, "height": 8}
+    expected = draw(square()[2:10, 3:11], image=for_display(stack[0, 0, 2:10, 3:11]))
+    np.testing.assert_array_equal(computed(stack, (Channel(),), True, crop=crop), expected)
 
 
 # Contact sheet

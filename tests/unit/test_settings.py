@@ -19,7 +19,8 @@ from nucleiflow import distance, kernel, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = (
-    "images, results, extensions, batch_size, max_failed, keep, preprocess, threshold, markers, "
+    "images, results, extensions, exclude, batch_size, max_failed, keep, max_image_megapixels, "
+    "metadata, channels, segment, z, scenes, pages, pixel_size_um, preprocess, threshold, markers, "
     "watershed, measure, overlay"
 )
 STAGES = {
@@ -54,7 +55,7 @@ UNKNOWN = [
     ("Threshold: {}", f"Threshold, did you mean threshold? (known: {TOP})"),
     (
         "preprocess: {chanel: red}",
-        "preprocess.chanel, did you mean channel? (known: channel, crop, resize, denoise)",
+        "preprocess.chanel, did you mean crop? (known: crop, resize, denoise)",
     ),
     (
         "preprocess: {crop: {x: 1, y: 1, w: 3, height: 3}}",
@@ -90,7 +91,7 @@ UNKNOWN = [
     ),
     (
         "measure: {property: [area]}",
-        "measure.property, did you mean properties? (known: properties)",
+        "measure.property, did you mean properties? (known: channels, properties)",
     ),
     (
         "overlay: {colour: red}",
@@ -107,8 +108,8 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(schema, text, sentenc
 
 
 COLOR = "a colour's name, #rrggbb or [red, green, blue] from 0 to 255"
-CHANNEL = "auto, red, green, blue or a channel's number from 0"
-ENDINGS = "tif, tiff, png, jpg, jpeg, bmp"
+CHANNEL = "auto, a channel's name, colour or number"
+ENDINGS = "tif, tiff, stk, lsm, png, jpg, jpeg, bmp, zarr, czi, nd2, lif"
 PRODUCTS = (
     "channel, preprocessed, mask, sure_background, sure_foreground, unknown, distance, markers, "
     "labels, csv, overlay"
@@ -116,8 +117,11 @@ PRODUCTS = (
 RESIZE = "null or one of factor, width and height"
 WRONG = [
     # Types
-    ("images: 5", "images is 5, must be the path of a directory"),
-    ("images: [a, b]", 'images is ["a", "b"], must be the path of a directory'),
+    ("images: 5", "images is 5, must be the path of a directory or of a CSV or TSV file"),
+    (
+        "images: [a, b]",
+        'images is ["a", "b"], must be the path of a directory or of a CSV or TSV file',
+    ),
     ("results: null", "results is null, must be a text, not empty"),
     ("results: ''", 'results is "", must be a text, not empty'),
     ("extensions: tif", f'extensions is "tif", must be a list of {ENDINGS}, not empty'),
@@ -134,9 +138,9 @@ WRONG = [
         "preprocess: {denoise: {gaussian: null}}",
         "preprocess.denoise.gaussian is null, must be a group of keys",
     ),
-    ("preprocess: {channel: 1.5}", f"preprocess.channel is 1.5, must be {CHANNEL}"),
-    ("preprocess: {channel: true}", f"preprocess.channel is true, must be {CHANNEL}"),
-    ("preprocess: {channel: null}", f"preprocess.channel is null, must be {CHANNEL}"),
+    ("segment: 1.5", f"segment is 1.5, must be {CHANNEL}"),
+    ("segment: true", f"segment is true, must be {CHANNEL}"),
+    ("segment: null", f"segment is null, must be {CHANNEL}"),
     (
         "preprocess: {crop: [1, 2, 3, 4]}",
         "preprocess.crop is [1, 2, 3, 4], must be null or x, y, width and height",
@@ -157,7 +161,7 @@ WRONG = [
     ("batch_size: -3", "batch_size is -3, must be a whole number from 1"),
     ("max_failed: 1.5", "max_failed is 1.5, must be a number from 0 to 1"),
     ("max_failed: -0.1", "max_failed is -0.1, must be a number from 0 to 1"),
-    ("preprocess: {channel: -1}", f"preprocess.channel is -1, must be {CHANNEL}"),
+    ("segment: -1", f"segment is -1, must be {CHANNEL}"),
     (
         "preprocess: {crop: {x: -1, y: 1, width: 3, height: 3}}",
         "preprocess.crop.x is -1, must be a whole number from 0",
@@ -214,9 +218,24 @@ WRONG = [
     # Choices
     (
         "extensions: [gif]",
-        'extensions[0] is "gif", must be one of tif, tiff, png, jpg, jpeg, bmp (did you mean tif?)',
+        'extensions[0] is "gif", must be one of tif, tiff, stk, lsm, png, jpg, jpeg, bmp, zarr, '
+        "czi, nd2, lif (did you mean tif?)",
     ),
-    ("preprocess: {channel: purple}", f'preprocess.channel is "purple", must be {CHANNEL}'),
+    ("segment: ''", f'segment is "", must be {CHANNEL}'),
+    ("z: middle", 'z is "middle", must be max, mean, sum, focus or the number of a plane'),
+    ("z: -1", "z is -1, must be max, mean, sum, focus or the number of a plane"),
+    ("pages: c", 'pages is "c", must be null, z, time or channel'),
+    ("pixel_size_um: 0", "pixel_size_um is 0, must be null, a number above 0 or resolution_tag"),
+    (
+        "channels: [a, a]",
+        'channels is ["a", "a"], must be null, a list of names, or names by channel',
+    ),
+    (
+        "channels: {a: 1}",
+        'channels is {"a": 1}, must be null, a list of names, or names by channel',
+    ),
+    ("metadata: {join: well}", 'metadata.join is "well", must be auto or a list of columns'),
+    ("max_image_megapixels: 0", "max_image_megapixels is 0, must be a number above 0"),
     (
         "preprocess: {denoise: {method: gauss}}",
         'preprocess.denoise.method is "gauss", must be one of gaussian, median, bilateral, '
@@ -343,8 +362,12 @@ def filled():
         "images": "x",
         "batch_size": 20,
         "max_failed": 1,
+        "channels": {"w2": "GFP", "1": "DAPI"},
+        "segment": 1,
+        "z": 2,
+        "pixel_size_um": 1,
+        "measure": {"channels": [0, "GFP"]},
         "preprocess": {
-            "channel": 1,
             "crop": {"x": 0, "y": 2, "width": 30, "height": 40},
             "resize": {"factor": 2},
             "denoise": {"method": "nlmeans", "nlmeans": {"h": 3, "search_window": 11}},
@@ -422,7 +445,7 @@ def test_text_that_is_a_name_stays_one(schema):
 
 def test_numbers_have_the_types_that_functions_need(schema):
     loaded = settings.load(respelt(filled(), float), schema)
-    assert isinstance(loaded["preprocess"]["channel"], int)
+    assert isinstance(loaded["segment"], int) and isinstance(loaded["z"], int)
     assert isinstance(loaded["markers"]["distance_mask"], int)
     assert isinstance(loaded["batch_size"], int)
     assert isinstance(loaded["preprocess"]["crop"]["x"], int)
@@ -593,3 +616,8 @@ def test_no_property_at_all_is_refused(schema):
     sentence = str(caught.value)
     assert sentence.startswith("config: measure.properties is [], must be a list of num_pixels, ")
     assert sentence.endswith(", perimeter_crofton, solidity, not empty")
+
+
+def test_channels_may_be_named_by_numbers(schema):
+    loaded = settings.load({"channels": {2: "GFP", 1: "DAPI"}}, schema)
+    assert repr(loaded["channels"]) == "{'1': 'DAPI', '2': 'GFP'}"

@@ -1,5 +1,8 @@
 """Stage 4: labels that cover what they should, without gaps."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +13,10 @@ from scipy import ndimage
 from skimage.segmentation import watershed as flood
 
 import watershed
+from nucleiflow.display import for_display
+from nucleiflow.field import Field, View
 from nucleiflow.labels import border_pixels, outlines
+from nucleiflow.readers import Channel
 
 PLAIN = {
     "method": "distance",
@@ -229,6 +235,63 @@ def test_distance_is_scikit_images_watershed_of_the_distance():
     seeds = np.maximum(markers - 1, 0)
     expected = flood(-depth, seeds, connectivity=2, mask=mask)
     np.testing.assert_array_equal(run(mask.astype(np.uint8) * 255, markers), expected)
+
+
+# The whole stage
+
+
+def computed(stack, stated, method, background=False):
+    """What the stage makes of a (C, Z, Y, X) array with two seeds, and what it notes."""
+    mask, markers = rectangles((5, 5, 20, 30), (25, 5, 20, 30))
+    field = Field(
+        *(tuple(channel.name for channel in stated), stated, (range(stack.shape[1]),) * len(stack)),
+        *(*stack.shape[2:], stack.dtype, None, "", View(segment=1 if len(stack) > 1 else 0)),
+        lambda channel, z: stack[channel, z],
+    )
+    item = SimpleNamespace(
+        field=lambda view: nullcontext(field),
+        read={"mask": mask, "markers": markers}.get,
+        facts={},
+    )
+    settings = PLAIN | {"method": method, "background": background}
+    labels = watershed.compute(item, settings | {"view": {}})["labels"]
+    return labels, item.facts, mask, markers
+
+
+RGB = tuple(Channel(color, color) for color in ("red", "green", "blue"))
+
+
+def stack_of(count, planes=1, dtype=np.uint8):
+    rng = np.random.default_rng(4)
+    smooth = ndimage.gaussian_filter(rng.random((count, planes, 40, 60)), (0, 0, 2, 2))
+    return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(dtype)
+
+
+def test_stage_floods_the_colours_of_an_rgb_image():
+    stack = stack_of(3)
+    labels, facts, mask, markers = computed(stack, RGB, "opencv", background=True)
+    image = np.dstack(list(stack[:, 0]))
+    expected = run(mask, markers, image, method="opencv", background=True)
+    np.testing.assert_array_equal(labels, expected)
+    assert facts == {"objects": 3} and labels.max() == 3
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_stage_floods_the_projected_channel_of_other_images_as_it_is_shown(dtype):
+    stack = stack_of(2, 3, dtype)
+    labels, facts, mask, markers = computed(stack, (Channel("a"), Channel("b")), "opencv")
+    shown = for_display(stack[1].max(axis=0))
+    np.testing.assert_array_equal(labels, run(mask, markers, shown, method="opencv"))
+    assert facts == {"objects": 2}
+
+
+def test_stage_reads_no_image_to_flood_the_distance():
+    labels, facts, mask, markers = computed(stack_of(1), (Channel(),), "distance")
+    np.testing.assert_array_equal(labels, run(mask, markers))
+    assert facts == {"objects": 2}
+    item = SimpleNamespace(field=None, read={"mask": mask, "markers": markers}.get, facts={})
+    again = watershed.compute(item, PLAIN | {"view": {}})["labels"]
+    np.testing.assert_array_equal(again, labels)
 
 
 # What several stages ask of labels

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from nucleiflow.readers import open_image
+
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "demo", "bench", ".*_cache")
@@ -114,6 +116,13 @@ class Project:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert seen, f"the run ended before it said {pattern}"
+
+
+def pixels(path: Path) -> np.ndarray:
+    """An image file as the workflow reads it, (Y, X) or (Y, X, 3)."""
+    with open_image(path) as (scene,):
+        image = scene.read()[:, 0]
+    return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
 
 
 def nuclei(seed: int, size: int = 96) -> np.ndarray:

@@ -28,7 +28,8 @@ def test_nothing_runs_again_when_nothing_changed(project: Project):
     ("first", "change"),
     [
         ("preprocess", "preprocess={denoise: {gaussian: {sigma: 2}}}"),
-        ("preprocess", "preprocess={channel: 0}"),
+        ("preprocess", "segment=0"),
+        ("preprocess", "channels=[DAPI]"),
         ("threshold", "threshold={min_area: 21}"),
         ("threshold", "threshold={method: li}"),
         ("threshold", "threshold={morphology: [{operation: open}]}"),
@@ -36,6 +37,7 @@ def test_nothing_runs_again_when_nothing_changed(project: Project):
         ("markers", "markers={sure_background: {iterations: 3}}"),
         ("watershed", "watershed={drop_border: true}"),
         ("measure", "measure={properties: [area]}"),
+        ("measure", "measure={channels: segmented}"),
         ("overlay", "overlay={color: magenta}"),
     ],
 )
@@ -59,6 +61,28 @@ def test_a_setting_reruns_its_stage_and_those_after_it(project: Project, first: 
 )
 def test_a_setting_that_no_stage_uses_reruns_no_stage(project: Project, change: str):
     assert project.planned(change) == {"run_record": 1, "summary": 1}
+
+
+def test_z_reruns_all_stages(project: Project):
+    # Snakemake takes no key of one letter on the command line.
+    path = project.run / "stack.yaml"
+    path.write_text("z: mean\n")
+    planned = project.stages_planned("--configfile", str(path))
+    assert planned == from_stage("preprocess", len(project.batches()))
+
+
+PATTERN = r"metadata={pattern: 'field_(?P<number>[0-9]+)'}"
+
+
+@pytest.mark.parametrize("change", ["pixel_size_um=0.65", PATTERN])
+def test_what_only_the_tables_tell_reruns_no_stage(project: Project, change: str):
+    assert project.planned(change) == dict.fromkeys(AFTER_TABLES | {"tables"}, 1)
+    project.snakemake(change)
+    row = project.rows("images.csv")[4]
+    assert (row["image"], row["pixel_size_um"], row.get("number")) in [
+        ("field_00", "0.65", None),
+        ("field_00", "", "00"),
+    ]
 
 
 def test_a_number_written_in_another_way_reruns_nothing(project: Project):
@@ -89,6 +113,8 @@ def test_an_edited_script_reruns_its_stage_and_those_after_it(project: Project, 
         # Used by threshold, too, so that all after it follow.
         ("kernel", STAGES[1:]),
         ("distance", STAGES[2:]),
+        # Readers are found by the ending, so that all of them count.
+        ("readers/picture", STAGES),
         # The config is checked before any stage, and no stage imports this.
         ("settings", ()),
     ],

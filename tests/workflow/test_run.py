@@ -17,9 +17,7 @@ import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
-from project import STAGES, Project, nuclei, write_dataset
-
-from nucleiflow import images
+from project import STAGES, Project, nuclei, pixels, write_dataset
 
 WORKSHOP_PICTURES = {
     "nuclei": "channel",
@@ -66,9 +64,9 @@ def test_workshop_preset_gives_the_workshops_numbers_and_pictures(fresh: Project
                 digits = len(theirs[name].partition(".")[2])
                 assert f"{float(ours[column]):.{digits}f}" == theirs[name], (table, name, theirs)
     for picture, product in WORKSHOP_PICTURES.items():
-        expected = images.read(data / "workshop" / f"{picture}.png")
-        np.testing.assert_array_equal(images.read(fresh.results / row[product]), expected)
-    labels = images.read(fresh.results / row["labels"])
+        expected = pixels(data / "workshop" / f"{picture}.png")
+        np.testing.assert_array_equal(pixels(fresh.results / row[product]), expected)
+    labels = pixels(fresh.results / row["labels"])
     assert labels.dtype == np.int32
     assert labels.max() == 24
 
@@ -87,7 +85,7 @@ def test_tables_of_a_finished_run(finished: Project):
     counted = objects.groupby(["directory", "image"]).size()
     for row in rows:
         assert counted.get((row["directory"], row["image"]), 0) == int(row["objects"]) > 0
-        labels = images.read(finished.results / row["labels"])
+        labels = pixels(finished.results / row["labels"])
         assert np.unique(labels).tolist() == list(range(int(row["objects"]) + 1))
         for product in ("preprocessed", "mask", "markers", "csv", "overlay"):
             assert (finished.results / row[product]).is_file()
@@ -97,7 +95,7 @@ def test_tables_of_a_finished_run(finished: Project):
 def test_measured_values_are_the_raw_ones(finished: Project):
     row = finished.rows("images.csv")[0]
     raw = tifffile.imread(finished.images / row["directory"] / row["file"]).astype(float)
-    labels = images.read(finished.results / row["labels"])
+    labels = pixels(finished.results / row["labels"])
     for nucleus in pd.read_csv(finished.results / row["csv"]).itertuples():
         values = raw[labels == nucleus.label]
         assert nucleus.area == values.size
@@ -155,10 +153,11 @@ def bad_images(folder: Path, data: Path) -> dict[str, str]:
         "truncated_label-png": "the PNG file is cut short, copy it again",
         "zero_byte-png": "the file is empty (0 bytes), copy it again",
         "zero_byte-tif": "the file is empty (0 bytes), copy it again",
-        "rgb": "3 of the image's 3 channels hold something: set preprocess.channel to the one "
-        "with the nuclei (red, green, blue or a number from 0)",
+        "rgb": "3 of the image's 3 channels hold something: set segment to the one with the nuclei "
+        "(red, green, blue)",
         "nan": "400 pixels are not numbers (NaN or infinite), export it again",
-        "stack": "the file holds 4 planes, channels or times, one plane a file is read",
+        "stack": "the file holds 4 pages and does not say what they are: set pages to z, time or "
+        "channel in the config",
         "text": "the file is damaged or not a PNG, JPEG or BMP image",
         "to-nothing": "the file is not there any more, or is a link to nothing",
     }
@@ -261,13 +260,14 @@ def test_settings_that_do_not_fit_an_image_fail_it_with_their_key(fresh: Project
         fresh.snakemake("results/images.csv", config)
         messages = {row["image"]: row["message"] for row in fresh.rows("images.csv")}
         assert messages == {"small": message, "large": ""}
-    fresh.snakemake("preprocess={channel: 1}", "results/images.csv")
+    fresh.snakemake("segment=1", "results/images.csv")
     assert {row["message"] for row in fresh.rows("images.csv")} == {
-        "there is no channel 1, the image has 1 (counted from 0): change preprocess.channel"
+        "there is no channel 1, the image has one: change segment"
     }
     assert fresh.rows("objects.csv") == []
-    columns = pd.read_csv(fresh.results / "objects.csv").columns
-    assert list(columns[:4]) == ["directory", "batch", "image", "label"]
+    columns = list(pd.read_csv(fresh.results / "objects.csv").columns)
+    assert columns[:7] == ["directory", "batch", "image", "plate", "well", "site", "time"]
+    assert columns[7:9] == ["label", "area"]
     assert columns[-1] == "on_border"
 
 
@@ -277,7 +277,7 @@ def test_settings_that_do_not_fit_an_image_fail_it_with_their_key(fresh: Project
         (["images="], "config: images is not set, name a directory"),
         (["images=[a]"], 'config: images is ["a"], must be the path of a directory'),
         (["images=nowhere"], "images: there is no directory {run}/nowhere, check the path"),
-        (["images=."], "images: no file below {run} ends in tif, tiff, png, jpg, jpeg, bmp"),
+        (["images=."], "images: no file below {run} ends in tif, tiff, stk, lsm, png"),
         (["batch_size=0"], "config: batch_size is 0, must be a whole number from 1"),
         (["batch_size=-1"], "config: batch_size is -1, must be a whole number from 1"),
         (["thresold={}"], "config: unknown key thresold, did you mean threshold?"),
@@ -338,8 +338,8 @@ def test_keep_decides_what_stays(fresh: Project):
 
     fresh.snakemake("keep=[labels, distance]")
     row = fresh.rows("images.csv")[0]
-    assert images.read(fresh.results / row["labels"]).max() == len(objects)
-    assert images.read(fresh.results / row["distance"]).dtype == np.float32
+    assert pixels(fresh.results / row["labels"]).max() == len(objects)
+    assert pixels(fresh.results / row["distance"]).dtype == np.float32
     assert not (fresh.results / "threshold").exists()
     assert fresh.rows("objects.csv") == objects
 
@@ -348,8 +348,8 @@ def test_overlay_shows_the_outlines_in_the_colour_of_the_config(fresh: Project):
     tifffile.imwrite(fresh.images / "one.tif", nuclei(1))
     fresh.snakemake("overlay={color: [255, 0, 255], format: png}")
     row = fresh.rows("images.csv")[0]
-    picture = images.read(fresh.results / row["overlay"])
-    labels = images.read(fresh.results / row["labels"])
+    picture = pixels(fresh.results / row["overlay"])
+    labels = pixels(fresh.results / row["labels"])
     drawn = (picture == (255, 0, 255)).all(axis=2)
     assert drawn.any()
     assert not drawn[labels == 0].any()

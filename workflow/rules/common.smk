@@ -21,7 +21,7 @@ WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nucleiflow import dataset, files, settings
+from nucleiflow import files, plan, settings
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
     "version"
@@ -39,6 +39,10 @@ try:
 except settings.ConfigError as error:
     refuse(error)
 
+# What of an image is looked at, and how: arguments of nucleiflow.field.View.
+VIEW = {key: CONFIG[key] for key in ("segment", "channels", "z", "pages", "scenes")}
+VIEW |= {key: CONFIG["preprocess"][key] for key in ("crop", "resize")}
+VIEW["max_megapixels"] = CONFIG["max_image_megapixels"]
 RESULTS = CONFIG["results"].rstrip("/")
 PLAN = f"{RESULTS}/batches/{{batch}}.json"
 LOG = f"{RESULTS}/logs/{{}}/{{{{batch}}}}.log"
@@ -86,11 +90,11 @@ def settings_of(stage):
     Snakemake compares the values of params as a set, without their names.
     """
     section = settings.active(CONFIG[stage], SCHEMA["properties"][stage])
-    if stage in ("watershed", "measure", "overlay"):
-        # They read the image file again.
-        section |= {
-            key: CONFIG["preprocess"][key] for key in ("channel", "crop", "resize")
-        }
+    if stage == "preprocess":
+        section = {"denoise": section["denoise"]}
+    if stage in ("preprocess", "watershed", "measure", "overlay"):
+        # They read the image file.
+        section["view"] = VIEW
     if stage == "measure":
         # OpenCV's watershed leaves a frame of one pixel without labels.
         section["frame"] = 1 if CONFIG["watershed"]["method"] == "opencv" else 0
@@ -112,10 +116,13 @@ def modules(stage):
                 node.module,
                 *(f"{node.module}.{alias.name}" for alias in node.names),
             ):
-                path = SCRIPTS / f"{name.replace('.', '/')}.py"
-                if path not in seen and path.exists():
-                    seen[path] = path.read_text()
-                    pending.append(path)
+                path = SCRIPTS / name.replace(".", "/")
+                # A package counts with all that is in it.
+                inside = path.glob("*.py") if path.name == "readers" else ()
+                for module in (path.with_suffix(".py"), *inside):
+                    if module not in seen and module.exists():
+                        seen[module] = module.read_text()
+                        pending.append(module)
     text = "\0".join(seen[path] for path in sorted(seen))
     return f"modules {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
@@ -134,22 +141,12 @@ def refuse_unwritable(results):
 @functools.cache
 def found():
     """The dataset, looked at once, when the first input function asks for it."""
-    from nucleiflow import images
+    from nucleiflow.survey import DatasetError, survey
 
     refuse_unwritable(Path(RESULTS).absolute())
-    if CONFIG["images"] is None:
-        refuse(
-            "config: images is not set, name a directory: --config images=/path/to/images"
-        )
     try:
-        result = dataset.find(
-            str(Path(CONFIG["images"]).expanduser().absolute()),
-            CONFIG["extensions"],
-            CONFIG["batch_size"],
-            images.megapixels,
-            exclude=RESULTS,
-        )
-    except dataset.DatasetError as error:
+        result = survey(CONFIG, VIEW, RESULTS)
+    except DatasetError as error:
         refuse(error)
     logger.info(f"nucleiflow: {result.summary()}")
     return result
@@ -160,11 +157,41 @@ def batch_of(name):
     """A batch: from the dataset in the main process, from its own small file in a job."""
     if workflow.is_main_process:
         return found().batches[name]
-    return dataset.load(Path(PLAN.format(batch=name)))[0]
+    return plan.load(Path(PLAN.format(batch=name))).batch
 
 
 def fingerprint(wildcards):
     return batch_of(wildcards.batch).fingerprint
+
+
+def metadata(wildcards):
+    """Changes with what file names and the plate map tell, which concerns the tables alone."""
+    told = hashlib.blake2b(digest_size=16)
+    for batch in found().batches.values():
+        told.update(repr([image.metadata for image in batch.images]).encode())
+    return f"{found().columns} {told.hexdigest()} {found().plate_map}"
+
+
+def facts(wildcards):
+    """What the inventory tells besides headers."""
+    dataset = found()
+    names = ("path", "columns", "naming", "ignored", "loops", "set_aside")
+    result = {name: getattr(dataset, name) for name in names}
+    result["set_aside"] = {
+        why: (len(paths), paths[0]) for why, paths in dataset.set_aside.items()
+    }
+    largest = max(memory(batch, 4) for batch in dataset.batches.values())
+    return result | {
+        "names": list(dataset.batches),
+        "batches": len(dataset.batches),
+        "mem_mb": int(largest),
+    }
+
+
+def plate_map():
+    """Where the plate map is, and how it is joined."""
+    path, join = (CONFIG["metadata"][key] for key in ("plate_map", "join"))
+    return path and {"path": os.path.abspath(os.path.expanduser(path)), "join": join}
 
 
 def mem_mb(wildcards, threads, attempt):
@@ -172,14 +199,17 @@ def mem_mb(wildcards, threads, attempt):
 
     Seen: 290 MB, 55 MB and 33 bytes a pixel in markers and watershed, the hungriest stages.
     """
-    batch = batch_of(wildcards.batch)
-    workers = min(threads, len(batch.files))
-    return int((400 + workers * (60 + 45 * batch.megapixels)) * attempt)
+    return int(memory(batch_of(wildcards.batch), threads) * attempt)
+
+
+def memory(batch, threads):
+    workers = min(threads, len(batch.images) * batch.extent.images)
+    return 400 + workers * (60 + 45 * batch.extent.megapixels)
 
 
 def runtime(wildcards, attempt):
     """Minutes: a generous second a megapixel and stage, whatever the number of threads."""
-    return int((5 + batch_of(wildcards.batch).total_megapixels / 60) * attempt)
+    return int((5 + batch_of(wildcards.batch).work / 60) * attempt)
 
 
 def of_batches(folder):
@@ -226,8 +256,10 @@ def write_plan():
     """Write down the batches for the jobs. Runs in the main process, under Snakemake's lock."""
     if workflow.is_main_process:
         try:
-            for batch in found().batches.values():
-                dataset.save(batch, found().root, Path(PLAN.format(batch=batch.name)))
+            looked = found()
+            for batch in looked.batches.values():
+                path = Path(PLAN.format(batch=batch.name))
+                plan.save(batch, looked.path, looked.root, looked.columns, path)
         except OSError as error:
             refuse(
                 f"config: results is {RESULTS}, which cannot be written ({error.strerror})"
@@ -243,7 +275,7 @@ def remove_stale():
         return
     for path in sorted(Path(PLAN).parent.glob("*.json")):
         name = path.stem
-        if name not in found().batches and dataset.load(path)[1] == found().root:
+        if name not in found().batches and plan.load(path).dataset == found().path:
             for folder in FOLDERS.values():
                 files.remove(Path(RESULTS, folder, name))
             path.unlink()

@@ -30,6 +30,10 @@ rule tables:
     params:
         folders={name: FOLDERS[name] for name in FOLDERS if name in CONFIG["keep"]},
         ending=CONFIG["overlay"]["format"],
+        plans=os.path.dirname(PLAN),
+        metadata=metadata,
+        plate_map=plate_map(),
+        pixel_size_um=CONFIG["pixel_size_um"],
         modules=modules("tables"),
     script:
         "../scripts/tables.py"

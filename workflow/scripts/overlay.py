@@ -5,7 +5,7 @@ import numpy as np
 from PIL import ImageColor
 
 from nucleiflow.batch import open_batch
-from nucleiflow.field import channel, cut_out, for_display
+from nucleiflow.display import for_display
 from nucleiflow.images import ImageError, encode_picture
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import outlines
@@ -51,12 +51,12 @@ def overlay(
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
-    which, crop, resize = (settings.pop(key) for key in ("channel", "crop", "resize"))
-    stretch, ending = settings.pop("stretch"), settings.pop("format")
-    field = cut_out(item.read_source(), crop, resize)
-    if field.ndim == 3 and not (field.shape[2] == 3 and field.dtype == np.uint8):
-        field = channel(field, which)
-    picture = overlay(for_display(field, stretch), item.read("labels"), **settings)
+    view, stretch, ending = (settings.pop(key) for key in ("view", "stretch", "format"))
+    with item.field(view) as field:
+        image = field.rgb()
+        if image is None or image.dtype != np.uint8:
+            image = field.image(field.segmented())
+    picture = overlay(for_display(image, stretch), item.read("labels"), **settings)
     return {"overlay": (ending, encode_picture(picture, ending))}
 
 

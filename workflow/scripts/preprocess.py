@@ -1,41 +1,34 @@
 """Stage 1, preprocess: from the image file to the denoised channel with the nuclei."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from nucleiflow.batch import open_batch
-from nucleiflow.field import channel, cut_out
+from nucleiflow.field import Field
 from nucleiflow.images import ImageError
 
 
-def preprocess(
-    image: np.ndarray, channel: int | str, crop: dict | None, resize: dict | None, denoise: dict
-) -> tuple[np.ndarray, np.ndarray]:
-    """Take the channel with the nuclei, crop, resize and denoise it.
+def preprocess(raw: np.ndarray, method: str, options: dict) -> np.ndarray:
+    """Denoise the channel with the nuclei.
 
     Parameters
     ----------
-    image : (Y, X) or (Y, X, C) array
-        As read from the file; left unmodified.
-    channel, crop, resize
-        See `nucleiflow.field`.
-    denoise : dict
-        `method`, the name of a function below, and its `options`.
+    raw : (Y, X) array
+        The channel as the camera wrote it, cropped and resized; left unmodified.
+    method : str
+        The name of a function below.
+    options : dict
+        Its arguments.
 
     Returns
     -------
-    raw : (Y, X) array of the image's dtype
-        The channel as it was, cropped and resized: what is measured later.
     preprocessed : (Y, X) array of uint8, uint16 or float32
         Integers of 8 and 16 bits without sign keep their type, others become float32.
     """
-    field = cut_out(image, crop, resize)
-    raw = take_channel(field, channel)
-    method, options = denoise["method"], denoise["options"]
-    if method == "nlmeans_colored":
-        return raw, take_channel(nlmeans_colored(field, **options), channel)
     working = raw if raw.dtype in (np.uint8, np.uint16) else raw.astype(np.float32)
-    return raw, METHODS[method](np.ascontiguousarray(working), **options)
+    return METHODS[method](np.ascontiguousarray(working), **options)
 
 
 def gaussian(image: np.ndarray, sigma: float | None, kernel: int | None) -> np.ndarray:
@@ -87,10 +80,10 @@ def nlmeans(image: np.ndarray, h: float, template_window: int, search_window: in
 
 
 def nlmeans_colored(
-    image: np.ndarray, h: float, h_color: float, template_window: int, search_window: int
+    image: np.ndarray | None, h: float, h_color: float, template_window: int, search_window: int
 ) -> np.ndarray:
     """Non-local means on an 8-bit RGB image, (Y, X, 3) in and out, as in the OpenCV workshop."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    if image is None or image.dtype != np.uint8:
         raise ImageError(
             "nlmeans_colored needs an 8-bit RGB image: set preprocess.denoise.method to nlmeans"
         )
@@ -106,7 +99,6 @@ def none(image: np.ndarray) -> np.ndarray:
 
 
 METHODS = {function.__name__: function for function in (gaussian, median, bilateral, nlmeans, none)}
-take_channel = channel
 
 
 def _fits(image: np.ndarray, size: int, key: str) -> None:
@@ -119,10 +111,35 @@ def _fits(image: np.ndarray, size: int, key: str) -> None:
 
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
-    image = item.read_source()
-    item.facts.update(height=image.shape[0], width=image.shape[1], dtype=str(image.dtype))
-    raw, preprocessed = preprocess(image, **settings)
+    method, options = settings["denoise"]["method"], settings["denoise"]["options"]
+    with item.field(settings["view"]) as field:
+        segmented = field.segmented()
+        item.facts.update(facts(field, segmented))
+        if settings["view"]["z"] == "focus":
+            plane = field.sharpest(segmented)
+            item.facts["plane"] = plane
+            field = replace(field, view=replace(field.view, z=plane))
+        raw = field.image(segmented)
+        if method == "nlmeans_colored":
+            preprocessed = nlmeans_colored(field.rgb(), **options)[..., segmented]
+        else:
+            preprocessed = preprocess(raw, method, options)
     return {"channel": raw, "preprocessed": preprocessed}
+
+
+def facts(field: Field, segmented: int) -> dict:
+    """What the tables say of an image."""
+    return {
+        "height": field.height,
+        "width": field.width,
+        "dtype": str(field.dtype),
+        "channels": ";".join(field.names),
+        "segmented": field.names[segmented],
+        "segmented_index": segmented,
+        "planes": max(map(len, field.planes)),
+        "stated_pixel_size_um": field.pixel_size_um,
+        "stated_pixel_size_source": field.pixel_size_source,
+    }
 
 
 if "snakemake" in globals():

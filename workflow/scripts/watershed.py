@@ -5,8 +5,8 @@ import numpy as np
 from skimage.segmentation import watershed as flood
 
 from nucleiflow.batch import open_batch
+from nucleiflow.display import for_display
 from nucleiflow.distance import distance_transform
-from nucleiflow.field import channel, cut_out, for_display
 from nucleiflow.labels import border_pixels
 
 
@@ -105,13 +105,11 @@ def relabelled(basins: np.ndarray, keep: np.ndarray) -> np.ndarray:
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
-    which, crop, resize = (settings.pop(key) for key in ("channel", "crop", "resize"))
-    image = None
+    view, image = settings.pop("view"), None
     if settings["method"] == "opencv":
-        field = cut_out(item.read_source(), crop, resize)
-        image = for_display(
-            field if field.ndim == 3 and field.shape[2] == 3 else channel(field, which)
-        )
+        with item.field(view) as field:
+            colors = field.rgb()
+            image = for_display(field.image(field.segmented()) if colors is None else colors)
     labels = watershed(image, item.read("mask"), item.read("markers"), **settings)
     item.facts["objects"] = int(labels.max())
     return {"labels": labels}

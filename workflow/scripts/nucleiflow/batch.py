@@ -6,15 +6,15 @@ the batch's records and costs no other image anything; what is not the image's f
 disk, too little memory, a missing batch) fails the job, so that Snakemake tries it again.
 """
 
+import dataclasses
+import glob
 import json
 import logging
-import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,15 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nucleiflow import dataset
+from nucleiflow import plan
+from nucleiflow.field import Field, File, View, header, is_wanted, open_field, plain
 from nucleiflow.files import replaced
-from nucleiflow.images import ImageError, decode_tiff, encode_tiff, read
+from nucleiflow.images import ImageError, decode_tiff, encode_tiff
 from nucleiflow.job import logged
+from nucleiflow.workers import Crash, in_processes
 
 RECORDS = "batch.json"
+CRASHED = "reading or computing it crashed ({}), the file is probably damaged: copy it again"
 
 
 @dataclass
@@ -38,6 +41,11 @@ class Item:
     ----------
     record : dict
         What is known of the image from this and earlier stages: a row of `images.csv`.
+    folder : Path
+        Where the paths of its files start.
+    files : list of File
+    inputs : dict of Path
+        Directories of what earlier stages made.
     facts : dict
         What the stage adds to the record.
     result : object
@@ -45,14 +53,28 @@ class Item:
     """
 
     record: dict
-    source: Path
+    folder: Path
+    files: list[File]
     inputs: dict[str, Path]
-    facts: dict = field(default_factory=dict)
+    facts: dict = dataclasses.field(default_factory=dict)
     result: Any = None
 
-    def read_source(self) -> np.ndarray:
-        """The image file, as `nucleiflow.images.read` gives it."""
-        return read(self.source)
+    @contextmanager
+    def field(self, view: dict) -> Iterator[Field]:
+        """The image, open to be read.
+
+        What the first stage chose, `auto` channel and `focus` plane, is chosen no second time.
+        """
+        segmented, z = self.record.get("segmented_index"), self.record.get("plane", view["z"])
+        chosen = View(**view | {"segmented": segmented, "z": z})
+        scene, time = self.record["scene"], self.record["frame"]
+        with open_field(self.folder, self.files, chosen, scene, time) as field:
+            yield field
+
+    @property
+    def source(self) -> Path:
+        """Its file, or the first of them."""
+        return self.folder / self.record["file"]
 
     def read(self, product: str) -> np.ndarray:
         """A product of an earlier stage."""
@@ -72,12 +94,17 @@ class Batch:
         self.settings = snakemake.params.settings
         self.threads = snakemake.threads
         self.folders = folders
-        self.plan, root = dataset.load(Path(snakemake.params.plan))
+        self.plan, _, root, _ = plan.load(Path(snakemake.params.plan))
+        source = root / self.plan.folder
         inputs = {name: Path(path) for name, path in snakemake.input.items()}
         before = next(iter(inputs.values()), None)
-        records = json.loads((before / RECORDS).read_text()) if before else self._new_records()
-        directory = Path(root, self.plan.directory)
-        self.items = [Item(record, directory / record["file"], inputs) for record in records]
+        if before:
+            records = json.loads((before / RECORDS).read_text())
+        else:
+            records = list(self._new_records(source, View(**self.settings["view"])))
+        files = [_parts(image) for image in self.plan.images]
+        self.items = [Item(record, source, files[record["member"]], inputs) for record in records]
+        self._report([item for item in self.items if item.record["stage"] == self.stage])
 
     @property
     def folder(self) -> Path:
@@ -97,43 +124,87 @@ class Batch:
         start = time.perf_counter()
         logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
         jobs = [(compute, self.items[i], self.stage, self.settings, self.folders) for i in pending]
-        if workers == 1:
-            _limit_threads(share)
-            self._collect(pending, map(_process, jobs))
-        else:
-            # Forked, so that imports are paid once; nothing has started a thread before.
-            with ProcessPoolExecutor(
-                workers, multiprocessing.get_context("fork"), _limit_threads, (share,)
-            ) as pool:
-                self._collect(pending, pool.map(_process, jobs))
+        done = in_processes(_process, jobs, workers, _limit_threads, (share,))
+        for index, item in zip(pending, done, strict=True):
+            if isinstance(item, Crash):
+                item = self._crashed(self.items[index], item)
+            self.items[index] = item
+            self._report([item])
         failed = sum(self.items[index].record["status"] == "failed" for index in pending)
         seconds = time.perf_counter() - start
         logging.info("%d done, %d failed in %.1f s", len(pending) - failed, failed, seconds)
 
-    def _collect(self, pending: list[int], done: Iterable[Item]) -> None:
-        for index, item in zip(pending, done, strict=True):
-            self.items[index] = item
-            record = item.record
-            if record["status"] == "failed":
-                sentence = f"{self.stage} failed for {item.source}: {record['message']}"
+    def _crashed(self, item: Item, crash: Crash) -> Item:
+        """An image that ended the process which worked on it, without what it left behind."""
+        message = CRASHED.format(crash.signal)
+        item.record.update(status="failed", stage=self.stage, message=message)
+        for folder in self.folders.values():
+            for left in folder.glob(f"{glob.escape(item.record['image'])}.*"):
+                left.unlink()
+        return item
+
+    def _report(self, items: list[Item]) -> None:
+        for item in items:
+            if item.record["status"] == "failed":
+                sentence = f"{self.stage} failed for {item.source}: {item.record['message']}"
                 logging.warning("%s", sentence)
                 print(f"nucleiflow: {sentence}", file=sys.stderr)
 
-    def _new_records(self) -> list[dict]:
-        return [
-            {
+    def _new_records(self, source: Path, view: View) -> Iterator[dict]:
+        """A record for each scene and time of each image of the plan."""
+        members = [image for image in self.plan.images if not image.problem]
+        jobs = [(source, _parts(image), view) for image in members]
+        workers = max(1, min(self.threads, len(jobs)))
+        headers = dict(zip(members, in_processes(_scenes, jobs, workers), strict=True))
+        taken = set()
+        for member, image in enumerate(self.plan.images):
+            record = {
                 "directory": self.plan.directory,
                 "batch": self.plan.name,
-                "image": dataset.stem(name),
-                "file": name,
+                "image": image.name,
+                "file": image.files[0].path,
+                "member": member,
+                "scene": 0,
+                "frame": 0,
                 "status": "ok",
                 "stage": "",
                 "message": "",
                 "objects": 0,
                 "seconds": {},
             }
-            for name, _, _ in self.plan.files
-        ]
+            scenes = headers.get(image, image.problem)
+            if isinstance(scenes, Crash):
+                scenes = CRASHED.format(scenes.signal)
+            if isinstance(scenes, str):
+                record |= {"status": "failed", "stage": self.stage, "message": scenes}
+                scenes = [("", 1)]
+            for name, scene, frame, moment in expanded(image.name, scenes, view.scenes):
+                while name in taken:
+                    name += "_"
+                taken.add(name)
+                found = record | {"image": name, "scene": scene, "frame": frame, "seconds": {}}
+                yield found | ({"time": moment} if moment else {})
+
+
+def expanded(
+    image: str, scenes: Sequence[tuple[str, int]], wanted: Sequence[str] = ()
+) -> Iterator[tuple[str, int, int, str]]:
+    """The images in a file: name, index of the scene, index of the time, and the time as text.
+
+    `NAME`, with `_SCENE` where there are several scenes and `_tTIME` where there are several times.
+    The time is empty where there is one. Other scenes than those `wanted` are left out.
+    """
+    taken = [index for index, (name, _) in enumerate(scenes) if is_wanted(name, wanted)]
+    labels = [plain(name) for name, _ in scenes]
+    for scene in taken:
+        label, times = labels[scene], scenes[scene][1]
+        label = label if label and labels.count(label) == 1 else f"s{scene}"
+        name = f"{image}_{label}" if len(scenes) > 1 else image
+        for frame in range(times):
+            if times == 1:
+                yield name, scene, frame, ""
+            else:
+                yield f"{name}_t{frame:0{len(str(times - 1))}}", scene, frame, str(frame)
 
 
 @contextmanager
@@ -153,26 +224,51 @@ def open_batch(snakemake) -> Iterator[Batch]:
         (batch.folder / RECORDS).write_text(json.dumps(records))
 
 
+def _parts(image: plan.Image) -> list[File]:
+    return [File(file.path, file.channel, file.z) for file in image.files]
+
+
+def _scenes(job: tuple) -> Sequence[tuple[str, int]] | str:
+    """The scenes in the files of an image and their times, or what is wrong with it."""
+    source, files, view = job
+    try:
+        scenes = header(source, files, view).scenes
+        if not any(is_wanted(name, view.scenes) for name, _ in scenes):
+            raise ImageError(
+                f"none of its scenes ({', '.join(name for name, _ in scenes)}) is one of scenes in "
+                "the config"
+            )
+        return scenes
+    except Exception as error:
+        return _sentence(error, source / files[0].path)
+
+
 def _process(job: tuple) -> Item:
     """One image: compute, note success or failure, write. Runs in a worker."""
     compute, item, stage, settings, folders = job
     start = time.perf_counter()
     try:
         products = compute(item, settings)
-    except (MemoryError, OSError):
-        raise
     except Exception as error:
-        logging.info("%s", item.source, exc_info=True)
-        message = str(error)
-        if not isinstance(error, ImageError):
-            message = f"unexpected {type(error).__name__}, please report it: {message.strip()}"
-        item.record.update(status="failed", stage=stage, message=" ".join(message.split()))
+        message = _sentence(error, item.source)
+        item.record.update(status="failed", stage=stage, message=message)
         products = {}
     for name in folders.keys() & products.keys():
         _write(folders[name], item.record["image"], products[name])
     item.record.update(item.facts)
     item.record["seconds"][stage] = round(time.perf_counter() - start, 4)
     return item
+
+
+def _sentence(error: Exception, source: Path) -> str:
+    """What is wrong with an image; raises again what is not the image's fault."""
+    if isinstance(error, (MemoryError, OSError)):
+        raise error
+    logging.info("%s", source, exc_info=error)
+    message = str(error)
+    if not isinstance(error, ImageError):
+        message = f"unexpected {type(error).__name__}, please report it: {message.strip()}"
+    return " ".join(message.split())
 
 
 def _write(folder: Path, image: str, product: np.ndarray | tuple[str, bytes]) -> None:

@@ -1,106 +1,137 @@
-"""What is in the dataset: its directories, their images, and the batches that jobs work on.
+"""What is in the dataset: its directories, their images and batches.
 
-The main process of Snakemake looks at the dataset once and writes down one small file a batch.
-A job reads the file of its own batch and nothing else, so that its start costs the same for
-ten images and for a million.
+Names and sizes of files are all that is looked at, and one header in each directory.
 """
 
-import functools
-import hashlib
-import json
+import fnmatch
+import itertools
 import math
 import os
-import re
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from nucleiflow.files import replaced
+from nucleiflow import joining
+from nucleiflow.field import Header
+from nucleiflow.joining import STANDARD, SetOf, counted, stem
+from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut
+from nucleiflow.readers import ome_zarr
+from nucleiflow.sheets import SampleSheet
+from nucleiflow.walk import DatasetError, size_and_time, walk
 
 # Assumed where no header of a directory can be read: its images fail, but that is for its job
 # to say.
-FALLBACK_MEGAPIXELS = 4.0
+FALLBACK = Extent(4.0)
 
 
-class DatasetError(ValueError):
-    """What is wrong with the dataset as a whole, in one sentence for its owner."""
+class Look(NamedTuple):
+    """How files are looked into: functions that take the path of a folder first.
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Images of one directory that one job handles.
-
-    Attributes
-    ----------
-    name : str
-        Letters, digits, `-`, `_` and `.` only: it becomes part of paths and of Slurm's job names.
-    directory : str
-        Path of the directory below the dataset, with `/`; `.` for the dataset itself.
-    files : list of (name, size in bytes, time of change in ns)
-        Sorted by name.
-    megapixels : float
-        Of the largest image of the directory.
+    `header` is that of an image, or None if it cannot be read. `set_of` names the files of the
+    OME-TIFF dataset that a file belongs to, if there are several.
     """
 
-    name: str
-    directory: str
-    files: list[tuple[str, int, int]]
-    megapixels: float
-
-    @functools.cached_property
-    def total_megapixels(self) -> float:
-        """An estimate from file sizes, one header of the directory being known."""
-        largest = max(size for _, size, _ in self.files) or 1
-        shares = sum(max(size / largest, 0.1) for _, size, _ in self.files)
-        return self.megapixels * shares
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Changes when an image is added, removed or changed."""
-        text = json.dumps([self.directory, self.files])
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    header: Callable[[str, Sequence[File]], Header | None]
+    set_of: SetOf = lambda folder, path: ()
 
 
 @dataclass
 class Dataset:
-    """All batches, in the order of their directories and images, and what else was found."""
+    """All batches, in the order of their directories and images, and what else was found.
 
+    Attributes
+    ----------
+    path : str
+        The directory, or the sample sheet.
+    root : str
+        The directory, or that of the sheet.
+    columns : tuple of str
+        What names of files, or the sheet, tell of each image.
+    naming : str
+        Who told it: a preset, `metadata.pattern` or `sheet`; empty for nobody.
+    set_aside : dict of str to list of str
+        Image files that are no images of their own, by the reason.
+    kinds : dict of str
+        What the largest images of directories are, in words.
+    incomplete : list of str
+        Sentences on images that lack a file, or whose name tells nothing.
+    channel_sets : dict of tuple of str to str
+        Channels that file names tell of most images of a directory, with the first such directory.
+    endings : set of str
+        Of the files, in lower case without the dot.
+    plate_map : str
+        Changes with the content of the plate map.
+    """
+
+    path: str
     root: str
+    columns: tuple[str, ...] = STANDARD
+    naming: str = ""
     batches: dict[str, Batch] = field(default_factory=dict)
     directories: int = 0
     images: int = 0
     size: int = 0
     ignored: int = 0
+    channel_sets: dict[tuple[str, ...], str] = field(default_factory=dict)
+    endings: set[str] = field(default_factory=set)
+    plate_map: str = ""
+    set_aside: dict[str, list[str]] = field(default_factory=dict)
+    kinds: dict[str, None] = field(default_factory=dict)
+    incomplete: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
         """One sentence for the terminal."""
         text = (
-            f"{self.root}: {_count(self.images, 'image')} in "
-            f"{_count(self.directories, 'directory', 'directories')}, "
-            f"{_count(len(self.batches), 'batch', 'batches')}, {_bytes(self.size)} on disk"
+            f"{self.path}: {counted(self.images, 'image')} in "
+            f"{counted(self.directories, 'directory', 'directories')}, "
+            f"{counted(len(self.batches), 'batch', 'batches')}, {_bytes(self.size)} on disk"
         )
+        if self.naming:
+            told = ", ".join(self.told()) or "nothing told"
+            read = "by the sheet" if self.naming == "sheet" else f"names read as {self.naming}"
+            text += f"; {read}: {told}"
+        if self.kinds:
+            more = f" and {len(self.kinds) - 2} other kinds" if len(self.kinds) > 2 else ""
+            text += f"; {' or '.join(itertools.islice(self.kinds, 2))}{more}"
+        for why, files in self.set_aside.items():
+            text += f"; {counted(len(files), 'file')} set aside ({why}), such as {files[0]}"
+        if self.incomplete:
+            text += f"; {counted(len(self.incomplete), 'image')} will fail: {self.incomplete[0]}"
         if self.ignored:
-            text += f"; {_count(self.ignored, 'other file')} left alone"
+            text += f"; {counted(self.ignored, 'other file')} left alone"
         if self.loops:
             text += f"; not followed, as it links back to a directory above it: {self.loops[0]}"
         return text
 
-
-def stem(file: str) -> str:
-    """The name of an image: its file name without the ending."""
-    return file.rpartition(".")[0]
+    def told(self) -> list[str]:
+        """How many plates, wells ... there are, as far as names tell."""
+        found: list[set[str]] = [set() for _ in self.columns]
+        for batch in self.batches.values():
+            for image in batch.images:
+                for values, value in zip(found, image.metadata, strict=True):
+                    if value:
+                        values.add(value)
+        texts = [
+            counted(len(values), column)
+            for column, values in zip(self.columns, found, strict=True)
+            if values
+        ]
+        return texts
 
 
 def find(
     root: str,
     extensions: list[str],
     batch_size: int,
-    megapixels: Callable[[str], float | None],
-    exclude: str = "",
+    look: Look,
+    results: str = "",
+    exclude: Sequence[str] = (),
+    pattern: str | None = None,
 ) -> Dataset:
-    """Look at a dataset once.
+    """Look at a directory of images once.
 
     Parameters
     ----------
@@ -109,12 +140,15 @@ def find(
     extensions : list of str
         Endings of images, in lower case without the dot.
     batch_size : int
-        Mean number of images in a batch, see `cut`.
-    megapixels : function
-        From the path of an image to its size, or None if that cannot be read. Called for the
-        largest file of each directory.
-    exclude : str
+        Mean number of images in a batch, see `nucleiflow.plan.cut`.
+    look : Look
+        Called for the largest image of each directory.
+    results : str
         A directory that is left out if it lies in the dataset: that of the results.
+    exclude : sequence of str
+        Patterns as of the shell of paths below the dataset that are left out.
+    pattern : str or None
+        What names tell: `auto`, a preset's name or a regular expression, see `nucleiflow.names`.
 
     Raises
     ------
@@ -122,214 +156,165 @@ def find(
         Where the directory is missing, cannot be read, holds no image or is that of the
         results, or where two files would be the same image.
     """
-    dataset = Dataset(root)
+    dataset = Dataset(root, root)
     if not os.path.isdir(root):
         raise DatasetError(
-            f"images: {root} is not a directory, set it to the directory of the images"
+            f"images: {root} is neither a directory nor a sample sheet (.csv, .tsv), "
+            "set it to the directory of the images"
             if os.path.exists(root)
             else f"images: there is no directory {root}, check the path"
         )
-    if exclude and os.path.realpath(exclude) == os.path.realpath(root):
+    if results and os.path.realpath(results) == os.path.realpath(root):
         raise DatasetError(
             f"results: {root} is the directory of the images, where nothing may be written: "
             "set results to another one"
         )
     endings = tuple("." + ending for ending in extensions)
-    for directory, files in _walk(root, dataset, os.path.realpath(exclude) if exclude else ""):
-        images = [file for file in files if file[0].lower().endswith(endings)]
-        dataset.ignored += len(files) - len(images)
-        if not images:
-            continue
-        images.sort()
-        _refuse_twins(directory, [name for name, _, _ in images])
-        dataset.directories += 1
-        dataset.images += len(images)
-        dataset.size += sum(size for _, size, _ in images)
-        largest = _largest(os.path.join(root, directory), images, megapixels)
-        for part in cut([name for name, _, _ in images], batch_size):
-            batch = Batch(_name(directory, images[part.start][0]), directory, images[part], largest)
-            if batch.name in dataset.batches:
-                raise DatasetError(
-                    f"images: two batches of {directory} would be called {batch.name}, "
-                    f"rename the image {images[part.start][0]}"
-                )
-            dataset.batches[batch.name] = batch
-    if not dataset.images:
+    files: dict[str, list[File]] = {}
+    plates: dict[str, list[Image]] = {}
+    leave_out = _matcher(exclude)
+    for directory, entries in walk(
+        root, dataset.loops, os.path.realpath(results) if results else ""
+    ):
+        below = "" if directory == "." else directory + "/"
+        for name, size, changed in entries:
+            if not name.lower().endswith(endings):
+                dataset.ignored += 1
+            elif leave_out and leave_out(below + name):
+                dataset.set_aside.setdefault("exclude", []).append(below + name)
+            elif size is None:
+                path = Path(root, below + name)
+                wells = ome_zarr.wells(path)
+                if wells is not None:
+                    plates[below + name] = joining.fields_of_plate(stem(name), wells, str(path))
+                    continue
+                entry = File(name, *ome_zarr.size_and_time(path))
+                files.setdefault(directory, []).append(entry)
+            else:
+                files.setdefault(directory, []).append(File(name, size, changed))
+    paths = [
+        file.path if directory == "." else f"{directory}/{file.path}"
+        for directory, found in files.items()
+        for file in found
+    ]
+    naming = joining.how_named(pattern, paths)
+    images: dict[str, list[Image]] = {}
+    if naming:
+        dataset.columns, dataset.naming = naming.columns, naming.name
+        images = joining.named(files, naming, root, look.set_of, dataset.set_aside)
+    else:
+        for directory, found in files.items():
+            folder = os.path.join(root, directory)
+            images[directory] = joining.plain(found, folder, look.set_of)
+    more = ("",) * (len(dataset.columns) - len(STANDARD))
+    for directory, fields in plates.items():
+        images[directory] = [image._replace(metadata=image.metadata + more) for image in fields]
+    if not images:
         raise DatasetError(
             f"images: no file below {root} ends in {', '.join(extensions)} "
-            f"({_count(dataset.ignored, 'other file')} there), check the path or set extensions"
+            f"({counted(dataset.ignored, 'other file')} there), check the path or set extensions"
         )
+    for directory in sorted(images, key=lambda path: path.split("/") if path != "." else []):
+        _add(dataset, directory, directory, images[directory], batch_size, look)
     return dataset
 
 
-def cut(names: list[str], size: int) -> list[slice]:
-    """Cut a sorted list of names into runs of about `size`, each decided by its own names alone.
-
-    A name is a mark if its hash is small enough. A mark begins a run unless another mark stands
-    among the `reach` names before it; the first name counts as one. So a name that comes or goes
-    can change its own state and that of the next mark, and no other: at most two runs change,
-    whatever the length of the list. The share of marks is chosen so that runs have `size`
-    names on average; they rarely have more than three times as many.
-    """
-    reach, share = _marks(size)
-    limit = share * 2.0**64
-    starts, last = [0], 0
-    for index in range(1, len(names)):
-        digest = hashlib.blake2b(os.fsencode(names[index]), digest_size=8).digest()
-        if int.from_bytes(digest, "big") < limit:
-            if index - last > reach:
-                starts.append(index)
-            last = index
-    return [slice(*pair) for pair in zip(starts, [*starts[1:], len(names)], strict=True)]
-
-
-@functools.cache
-def _marks(size: int) -> tuple[int, float]:
-    """The largest reach with which runs of a mean of `size` exist, and the share of marks.
-
-    A name begins a run with probability share * (1 - share)**reach, largest at
-    share = 1 / (reach + 1).
-    """
-
-    def begins(share: float, reach: int) -> float:
-        return share * (1 - share) ** reach
-
-    reach = 0
-    while begins(1 / (reach + 2), reach + 1) >= 1 / size:
-        reach += 1
-    low, high = 0.0, 1 / (reach + 1)
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if begins(middle, reach) < 1 / size else (low, middle)
-    return reach, high
-
-
-def save(batch: Batch, root: str, path: Path) -> None:
-    """Write down what the jobs of a batch have to know."""
-    plan = {
-        "batch": batch.name,
-        "directory": batch.directory,
-        "root": root,
-        "megapixels": batch.megapixels,
-        "files": batch.files,
-    }
-    text = json.dumps(plan)
-    if path.exists() and path.read_text() == text:
-        return
-    with replaced(path) as temporary:
-        temporary.write_text(text)
-
-
-def load(path: Path) -> tuple[Batch, str]:
-    """A batch and the dataset's directory, as `save` wrote them."""
-    plan = json.loads(path.read_text())
-    files = [tuple(file) for file in plan["files"]]
-    return Batch(plan["batch"], plan["directory"], files, plan["megapixels"]), plan["root"]
-
-
-def _walk(
-    root: str, dataset: Dataset, exclude: str
-) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
-    """Directories from `root` on in the order of their names, with their files.
-
-    A file is its name, its size in bytes and the time of its last change in ns.
-    """
-    pending = [("", (os.path.realpath(root),))]
-    while pending:
-        directory, above = pending.pop()
-        files, below = [], []
-        try:
-            entries = list(os.scandir(os.path.join(root, directory)))
-        except OSError as error:
-            where = os.path.join(root, directory)
+def find_in_sheet(sheet: SampleSheet, batch_size: int, look: Look) -> Dataset:
+    """Look at the images of a sample sheet once; raises DatasetError where none is there."""
+    root = os.path.dirname(os.path.abspath(sheet.path))
+    dataset = Dataset(sheet.path, root, sheet.columns, "sheet")
+    images: dict[str, dict[str, Image]] = {}
+    there = 0
+    for sample in sheet.samples:
+        path = os.path.join(root, sample.file)
+        is_directory = os.path.isdir(path)
+        size, changed = ome_zarr.size_and_time(Path(path)) if is_directory else size_and_time(path)
+        there += changed > 0
+        file = File(sample.file, size, changed, sample.channel, sample.z)
+        of_directory = images.setdefault(sample.directory, {})
+        image = of_directory.get(sample.image)
+        if image is not None and image.metadata != sample.metadata:
             raise DatasetError(
-                f"images: cannot look into {where} ({error.strerror}), check its permissions"
-            ) from None
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if not _is_text(entry.name):
-                raise DatasetError(
-                    f"images: the name {os.fsencode(entry.name)!r} in {directory or root} "
-                    "is not valid UTF-8, rename it"
-                )
-            path = f"{directory}/{entry.name}" if directory else entry.name
-            if _is_directory(entry):
-                real = os.path.realpath(entry.path) if entry.is_symlink() else ""
-                real = real or os.path.join(above[-1], entry.name)
-                if real in above:
-                    dataset.loops.append(path)
-                elif real != exclude:
-                    below.append((path, (*above, real)))
-            else:
-                files.append((entry.name, *_size_and_time(entry)))
-        pending.extend(sorted(below, reverse=True))
-        yield directory or ".", files
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_directory(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        # A link that leads back to itself: as an image, its job reports it.
-        return False
-
-
-def _size_and_time(entry: os.DirEntry) -> tuple[int, int]:
-    """Of the file, or zeros for a link to nothing, which is for its job to report."""
-    try:
-        status = entry.stat()
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _refuse_twins(directory: str, names: list[str]) -> None:
-    """Two files of one name would write the same results and count the same nuclei twice."""
-    seen: dict[str, str] = {}
-    for name in names:
-        twin = seen.setdefault(stem(name), name)
-        if twin != name:
-            raise DatasetError(
-                f"images: {directory} holds both {twin} and {name}, which would be the same "
-                "image: move one of them away, or set extensions to the ending to use"
+                f"{sheet.path} line {sample.line}: image {sample.image} of {sample.directory} "
+                "stands there with other values above, use the same in all of its lines"
             )
+        files = image.files if image else ()
+        of_directory[sample.image] = Image(sample.image, (*files, file), sample.metadata)
+    if not there:
+        first = sheet.samples[0]
+        raise DatasetError(
+            f"{sheet.path} line {first.line}, column file: there is no file "
+            f"{os.path.join(root, first.file)}, nor any other of the sheet: paths start at the "
+            "sheet's folder"
+        )
+    for directory, of_directory in sorted(images.items()):
+        found = [joining.ordered(image) for image in of_directory.values()]
+        _add(dataset, directory, "", found, batch_size, look)
+    return dataset
 
 
-def _largest(
-    directory: str,
-    images: list[tuple[str, int, int]],
-    megapixels: Callable[[str], float | None],
-) -> float:
+def _add(
+    dataset: Dataset, directory: str, folder: str, images: list[Image], batch_size: int, look: Look
+) -> None:
+    """Cut the images of a directory into batches."""
+    images = joining.complete(sorted(images))
+    joining.refuse_twins(directory, images)
+    dataset.directories += 1
+    dataset.images += len(images)
+    for image in images:
+        dataset.size += image.size
+        dataset.endings |= {file.path.rpartition(".")[2].lower() for file in image.files}
+        if image.problem:
+            where = image.name if directory == "." else f"{directory}/{image.name}"
+            dataset.incomplete.append(f"{where}: {image.problem}")
+    sets = Counter(
+        tuple(dict.fromkeys(file.channel for file in image.files))
+        for image in images
+        if not image.problem
+    )
+    for channels, _ in sets.most_common(1):
+        dataset.channel_sets.setdefault(channels, directory)
+    extent = _extent(os.path.join(dataset.root, folder), images, look, dataset.kinds)
+    for part in cut([image.name for image in images], batch_size):
+        name = batch_name(directory, images[part.start].name)
+        if name in dataset.batches:
+            raise DatasetError(
+                f"images: two batches of {directory} would be called {name}, "
+                f"rename the image {images[part.start].name}"
+            )
+        dataset.batches[name] = Batch(name, directory, folder, images[part], extent)
+
+
+def _extent(folder: str, images: list[Image], look: Look, kinds: dict[str, None]) -> Extent:
     """Size of the largest image of a directory, from the header of its largest readable file."""
-    for name, size, _ in sorted(images, key=lambda image: -image[1])[:3]:
-        found = megapixels(os.path.join(directory, name)) if size else None
-        if found is not None:
-            return found
-    return FALLBACK_MEGAPIXELS
+    for image in sorted(images, key=lambda image: -image.size)[:3]:
+        header = look.header(folder, image.files) if image.size else None
+        if header is not None:
+            kinds[_described(header)] = None
+            times = sum(times for _, times in header.scenes)
+            layers = len(header.names) * header.planes
+            return Extent(header.height * header.width / 1e6, times, layers)
+    return FALLBACK
 
 
-def _name(directory: str, first: str) -> str:
-    """`DIRECTORY.FIRST-IMAGE.HASH`, where the hash keeps names apart that look the same."""
-    digest = hashlib.blake2b(f"{directory}\0{first}".encode(), digest_size=4).hexdigest()
-    return f"{_slug('root' if directory == '.' else directory)}.{_slug(stem(first))}.{digest}"
+def _described(header: Header) -> str:
+    text = f"{header.width} x {header.height} pixels of {header.dtype}"
+    if header.names != ("",):
+        text += f", {counted(len(header.names), 'channel')} ({', '.join(header.names)})"
+    for number, what in ((header.planes, "plane"), (len(header.scenes), "scene")):
+        text += f", {counted(number, what)}" if number > 1 else ""
+    times = max(times for _, times in header.scenes)
+    return text + (f", {counted(times, 'time')}" if times > 1 else "")
 
 
-def _slug(text: str) -> str:
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-")[-60:] or "x"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def _matcher(globs: Sequence[str]) -> Callable[[str], bool] | None:
+    """Whether a path, or its file name, fits one of some patterns of the shell."""
+    if not globs:
+        return None
+    return lambda path: any(
+        fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path.rpartition("/")[2], glob)
+        for glob in globs
+    )
 
 
 def _bytes(size: int) -> str:

@@ -1,120 +1,434 @@
-"""The part of an image that the workflow works on: one channel, cropped and resized."""
+"""A field of view: the files of one image as named channels, projected along z."""
+
+import fnmatch
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from nucleiflow.geometry import cut_out
 from nucleiflow.images import ImageError
+from nucleiflow.readers import Channel, Scene, open_image
 
-COLORS = ("red", "green", "blue")
+RGB = ("red", "green", "blue")
+# What channels with nuclei are called, after `plain`.
+NUCLEAR = re.compile(r"dapi|hoechst|draq|nucle|h2b|sytox|(?<![a-z])(dna|topro)(?![a-z])", re.I)
 
 
-def cut_out(image: np.ndarray, crop: dict | None, resize: dict | None) -> np.ndarray:
-    """Crop an image, then resize it.
+class File(NamedTuple):
+    """A file of an image, and what its name says: `channel` or `z` where there are others."""
 
-    `crop` is `{x, y, width, height}`, `resize` one of `{factor}`, `{width}` and `{height}`.
-    Shape (Y, X) or (Y, X, C) in, the same number of dimensions and the same dtype out.
+    path: str
+    channel: str = ""
+    z: int | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What of an image is looked at, and how: a part of the config.
+
+    Attributes
+    ----------
+    segment : str or int
+        Channel with the nuclei: its name, colour or index, or `auto`.
+    channels : list of str, dict of str, or None
+        Names of the channels, in their order or by their names in the file; None for the file's.
+    z : str or int
+        `max`, `mean`, `sum`, `focus` or the number of a plane.
+    pages : str or None
+        What the pages of a TIFF are that does not say so.
+    scenes : list of str
+        Patterns as of the shell of the scenes to take of a file that has several; none for all.
+    crop, resize : dict or None
+        See `nucleiflow.geometry.cut_out`.
+    max_megapixels : float
+    segmented : int or None
+        Index of the channel with the nuclei where it is known by now.
     """
-    if crop is not None:
-        x, y, width, height = (crop[key] for key in ("x", "y", "width", "height"))
-        if x + width > image.shape[1] or y + height > image.shape[0]:
-            raise ImageError(
-                f"the crop of {width} x {height} pixels at x={x}, y={y} reaches out of the image "
-                f"of {image.shape[1]} x {image.shape[0]} pixels: change preprocess.crop"
-            )
-        image = image[y : y + height, x : x + width]
-    if resize is not None:
-        image = _resized(image, resize)
-    return image
+
+    segment: str | int = "auto"
+    channels: list[str] | dict[str, str] | None = None
+    z: str | int = "max"
+    pages: str | None = None
+    scenes: Sequence[str] = ()
+    crop: dict | None = None
+    resize: dict | None = None
+    max_megapixels: float = np.inf
+    segmented: int | None = None
 
 
-def channel(image: np.ndarray, which: int | str) -> np.ndarray:
-    """One channel of an image as a (Y, X) array of the same dtype.
+@dataclass(frozen=True)
+class Field:
+    """An open field of view at one time.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the channels; one empty text where there is one channel without a name.
+    stated : tuple of Channel
+        The channels as files or file names state them.
+    planes : tuple of tuple of int
+        Numbers of the planes of each channel, from 0 or as in the file names.
+    height, width : int
+        In pixels of the file.
+    dtype : numpy dtype
+    pixel_size_um, pixel_size_source
+        As in `nucleiflow.readers.Scene`.
+    view : View
+    load : function
+        From the index of a channel and the number of a plane to a (Y, X) array.
+    """
+
+    names: tuple[str, ...]
+    stated: tuple[Channel, ...]
+    planes: tuple[tuple[int, ...], ...]
+    height: int
+    width: int
+    dtype: np.dtype
+    pixel_size_um: float | None
+    pixel_size_source: str
+    view: View
+    load: Callable[[int, int], np.ndarray]
+
+    def image(self, channel: int) -> np.ndarray:
+        """A channel, projected, cropped and resized: a (Y, X) array."""
+        planes = self.planes[channel]
+        how = self.view.z
+        if len(planes) == 1:
+            projected = self.load(channel, planes[0])
+        elif isinstance(how, str):
+            projected = project((self.load(channel, z) for z in planes), how)
+        elif how in planes:
+            projected = self.load(channel, how)
+        else:
+            raise ImageError(f"there is no plane {how}, there are {_listed(planes)}: change z")
+        return cut_out(projected, self.view.crop, self.view.resize)
+
+    def rgb(self) -> np.ndarray | None:
+        """The colour image as a (Y, X, 3) array, or None where there is none."""
+        if tuple(channel.name for channel in self.stated) != RGB:
+            return None
+        return np.dstack([self.image(index) for index in range(3)])
+
+    def segmented(self) -> int:
+        """Index of the channel with the nuclei."""
+        if self.view.segmented is not None:
+            return self.view.segmented
+        if self.view.segment != "auto":
+            return pick(self.view.segment, self.names, self.stated, "segment")
+        nuclear = nuclear_channel(self.names)
+        return self._only_lit() if nuclear is None else nuclear
+
+    def sharpest(self, channel: int) -> int:
+        """Number of the plane of a channel in which most is in focus."""
+        planes = self.planes[channel]
+        if len(planes) == 1:
+            return planes[0]
+        return planes[int(np.argmax([sharpness(self.load(channel, z)) for z in planes]))]
+
+    def _only_lit(self) -> int:
+        """The only channel that is not black, or any where all that are not are equal."""
+        images = (self.image(index) for index in range(len(self.names)))
+        lit, first, equal = [], None, True
+        for index, image in enumerate(images):
+            if image.any():
+                lit.append(index)
+                first = image if first is None else first
+                equal = equal and np.array_equal(first, image)
+        if equal:
+            return lit[0] if lit else 0
+        raise ImageError(
+            f"{len(lit)} of the image's {len(self.names)} channels hold something: set segment "
+            f"to the one with the nuclei ({_names_shown(self.names)})"
+        )
+
+
+class Header(NamedTuple):
+    """What the headers of an image's files state.
+
+    `scenes` are the names of its scenes and their numbers of times: each time is an image. The
+    rest is that of the largest scene, as in Field; `planes` is the largest number of planes.
+    """
+
+    scenes: tuple[tuple[str, int], ...]
+    names: tuple[str, ...]
+    planes: int
+    height: int
+    width: int
+    dtype: np.dtype
+    pixel_size_um: float | None
+    pixel_size_source: str
+
+
+@contextmanager
+def open_field(
+    folder: Path, files: Sequence[File], view: View, scene: int = 0, time: int = 0
+) -> Iterator[Field]:
+    """Open an image to read its channels.
 
     Parameters
     ----------
-    image : (Y, X) or (Y, X, C) array
-    which : int or str
-        Its index, or `red`, `green` or `blue` where C is 3, or `auto`: the only channel that is
-        not black, or the first where all channels are equal.
+    folder : Path
+        Where the paths of the files start.
+    files : sequence of File
+        One with all channels and planes, several of one OME-TIFF dataset, or one for each
+        channel or plane.
+    view : View
+    scene, time : int
+        Which image of a file that holds several, see Header.
+
+    Raises ImageError and OSError as `nucleiflow.readers.open_image` does.
     """
-    if which == "auto":
-        return _only_channel(image)
-    if which in COLORS:
-        if image.ndim != 3 or image.shape[2] != len(COLORS):
+    if _are_parts(files):
+        yield _joined(folder, files, view, time)[0]
+        return
+    with _opened(folder, files, view) as scenes:
+        chosen = scenes[scene]
+        yield Field(
+            channel_names(chosen.channels, view.channels),
+            chosen.channels,
+            (tuple(range(chosen.planes)),) * len(chosen.channels),
+            *_facts(chosen),
+            view,
+            lambda channel, z: chosen.load(time, channel, z),
+        )
+
+
+def header(folder: Path, files: Sequence[File], view: View) -> Header:
+    """Look at an image without reading its pixels; raises as `open_field` does."""
+    if _are_parts(files):
+        field, times = _joined(folder, files, view, 0)
+        depth, scenes = max(map(len, field.planes)), (("", times),)
+        size = (field.pixel_size_um, field.pixel_size_source)
+        return Header(scenes, field.names, depth, field.height, field.width, field.dtype, *size)
+    with _opened(folder, files, view) as scenes:
+        largest = max(scenes, key=lambda scene: scene.height * scene.width)
+        return Header(
+            tuple((scene.name, scene.times) for scene in scenes),
+            channel_names(largest.channels, view.channels),
+            largest.planes,
+            *_facts(largest),
+        )
+
+
+def is_wanted(scene: str, wanted: Sequence[str]) -> bool:
+    """Whether the name of a scene fits one of some patterns; all do where either is missing."""
+    return not wanted or not scene or any(fnmatch.fnmatchcase(scene, pattern) for pattern in wanted)
+
+
+def channel_names(
+    stated: Sequence[Channel], given: list[str] | dict[str, str] | None = None
+) -> tuple[str, ...]:
+    """Names of channels that can be parts of column names, each once.
+
+    Those of the config, else those of the file, else numbers from 0; empty for the only channel
+    of a file that does not name it.
+    """
+    names = [channel.name for channel in stated]
+    if isinstance(given, list):
+        if len(given) != len(names):
             raise ImageError(
-                f"the image is not RGB and has no {which} channel: change preprocess.channel"
+                f"the image has {len(names)} channels and the config names {len(given)}: "
+                "change channels"
             )
-        return image[..., COLORS.index(which)]
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    if which >= channels:
-        raise ImageError(
-            f"there is no channel {which}, the image has {channels} (counted from 0): "
-            "change preprocess.channel"
-        )
-    return image if image.ndim == 2 else image[..., which]
+        names = list(given)
+    elif given:
+        known = channel_names(stated)
+        indices = {key: pick(key, known, stated, "channels") for key in given}
+        for key, index in indices.items():
+            names[index] = given[key]
+    if len(names) == 1 and not names[0]:
+        return ("",)
+    unique: list[str] = []
+    for index, name in enumerate(names):
+        name = plain(name) or str(index)
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        spellings = itertools.chain([name], numbered)
+        unique.append(next(each for each in spellings if each not in unique))
+    return tuple(unique)
 
 
-def for_display(image: np.ndarray, stretch: bool = True) -> np.ndarray:
-    """An image as 8-bit RGB, shape (Y, X, 3), to be looked at.
+def plain(name: str) -> str:
+    """A name without what column names should not hold: `FITC - 488` is `FITC_488`."""
+    return re.sub(r"\W+", "_", name).strip("_")
 
-    8-bit RGB stays as it is. With `stretch`, grey images and other types are scaled so that the
-    darkest and the brightest 0.1 % of the pixels are black and white; without it, integers are
-    scaled by their type and floats by their range.
+
+def pick(which: str | int, names: Sequence[str], stated: Sequence[Channel], key: str) -> int:
+    """Index of a channel by its name, its name in the file, its colour or its index, in this order.
+
+    `key` is the one of the config that says which.
     """
-    if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8:
-        return image
-    grey = image if image.ndim == 2 else image.max(axis=2)
-    if stretch:
-        # A sample of the pixels is enough for two percentiles.
-        low, high = np.percentile(
-            grey[:: 1 + grey.shape[0] // 512, :: 1 + grey.shape[1] // 512], (0.1, 99.9)
-        )
-    elif grey.dtype.kind == "u":
-        low, high = 0, np.iinfo(grey.dtype).max
-    else:
-        low, high = grey.min(), grey.max()
-    if (low, high) != (0, 255) or grey.dtype != np.uint8:
-        scale = 255 / (high - low) if high > low else 0.0
-        grey = np.clip((grey.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 255)
-        grey = grey.astype(np.uint8)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-
-
-def _only_channel(image: np.ndarray) -> np.ndarray:
-    if image.ndim == 2:
-        return image
-    lit = [index for index in range(image.shape[2]) if image[..., index].any()]
-    first = image[..., lit[0] if lit else 0]
-    if all(np.array_equal(first, image[..., index]) for index in lit[1:]):
-        return first
+    wanted = plain(str(which)).lower()
+    for known in (
+        names,
+        [channel.name for channel in stated],
+        [channel.color for channel in stated],
+    ):
+        found = [index for index, name in enumerate(known) if plain(name).lower() == wanted]
+        if len(found) == 1 and wanted:
+            return found[0]
+    if wanted.isdecimal() and int(wanted) < len(names):
+        return int(wanted)
     raise ImageError(
-        f"{len(lit)} of the image's {image.shape[2]} channels hold something: set "
-        "preprocess.channel to the one with the nuclei (red, green, blue or a number from 0)"
+        f"there is no channel {which}, the image has {_names_shown(names)}: change {key}"
     )
 
 
-def _resized(image: np.ndarray, resize: dict) -> np.ndarray:
-    if image.ndim == 3 and image.shape[2] > 4:
-        # OpenCV shrinks at most four channels at once.
-        return np.dstack([_resized(image[..., index], resize) for index in range(image.shape[2])])
-    height, width = image.shape[:2]
-    # Truncated as in the workshop: int(new_width * aspect).
-    if "width" in resize:
-        new_width = resize["width"]
-        new_height = max(1, int(new_width * (height / width)))
-    elif "height" in resize:
-        new_height = resize["height"]
-        new_width = max(1, int(new_height * (width / height)))
-    else:
-        new_width = max(1, int(width * resize["factor"]))
-        new_height = max(1, int(height * resize["factor"]))
-    # Only these types are known to OpenCV's resize.
-    known = image.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
-    source = np.ascontiguousarray(image if known else image.astype(np.float64))
-    smaller = new_width < width or new_height < height
-    result = cv2.resize(
-        source,
-        (new_width, new_height),
-        interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR,
+def nuclear_channel(names: Sequence[str]) -> int | None:
+    """The only channel, or the only one that is called like a stain of nuclei."""
+    if len(names) == 1:
+        return 0
+    found = [index for index, name in enumerate(names) if NUCLEAR.search(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def project(planes: Iterable[np.ndarray], how: str) -> np.ndarray:
+    """Project a stack along z, with no more than three planes in memory.
+
+    Parameters
+    ----------
+    planes : iterable of (Y, X) arrays of one dtype
+    how : str
+        `max`, of the same dtype; `mean`, float32 (float64 for those of 64 bits); `sum`, uint32
+        for unsigned integers of 8 and 16 bits, else float64; `focus`, the sharpest plane.
+
+    Raises ImageError where planes are of different types.
+    """
+    planes = _of_one_type(planes)
+    first = next(planes)
+    if how == "max":
+        result = first.copy()
+        del first
+        for plane in planes:
+            np.maximum(result, plane, out=result)
+        return result
+    if how == "focus":
+        best, score = first, sharpness(first)
+        del first
+        for plane in planes:
+            if (other := sharpness(plane)) > score:
+                best, score = plane, other
+        return best
+    dtype = first.dtype
+    small = dtype.kind == "u" and dtype.itemsize <= 2
+    total, count = first.astype(np.uint32 if small else np.float64), 1
+    del first
+    for plane in planes:
+        total += plane
+        count += 1
+    if how == "sum":
+        return total
+    return (total / count).astype(np.float64 if dtype.itemsize == 8 else np.float32)
+
+
+def _of_one_type(planes: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Planes that can be projected: NumPy wraps values that do not fit the first one's type."""
+    dtype = None
+    for plane in planes:
+        if dtype not in (None, plane.dtype):
+            raise ImageError(
+                f"its planes are of different types ({dtype} and {plane.dtype}), export them alike"
+            )
+        dtype = plane.dtype
+        yield plane
+
+
+def sharpness(image: np.ndarray) -> float:
+    """Variance of the Laplacian (Pech-Pacheco et al. 2000); larger is sharper."""
+    laplacian = cv2.Laplacian(image.astype(np.float32), cv2.CV_32F)
+    return float(laplacian.var(dtype=np.float64))
+
+
+def _are_parts(files: Sequence[File]) -> bool:
+    return any(file.channel or file.z is not None for file in files)
+
+
+def _joined(folder: Path, files: Sequence[File], view: View, time: int) -> tuple[Field, int]:
+    """A field with a file for each channel or plane, opened when asked for, and its times."""
+    by_channel: dict[str, dict[int | None, File]] = {}
+    for file in files:
+        by_channel.setdefault(file.channel, {})[file.z] = file
+    with _opened(folder, files[:1], view) as scenes:
+        first = _only_scene(scenes)
+    apart = list(by_channel) != [""]
+    stated = tuple(map(Channel, by_channel)) if apart else first.channels
+
+    def of_channel(channel: int) -> dict[int | None, File]:
+        return by_channel[stated[channel].name if apart else ""]
+
+    def load(channel: int, z: int) -> np.ndarray:
+        file = of_channel(channel).get(z) or of_channel(channel)[None]
+        with _opened(folder, [file], view) as scenes:
+            scene = _only_scene(scenes)
+            if (scene.height, scene.width) != (first.height, first.width):
+                raise ImageError(
+                    f"{file.path} has {scene.width} x {scene.height} pixels and {files[0].path} "
+                    f"{first.width} x {first.height}, though their names say that they are one "
+                    "field: set metadata.pattern"
+                )
+            plane = z if file.z is None else 0
+            if time >= scene.times or plane >= scene.planes:
+                raise ImageError(f"{file.path} has fewer times or planes than {files[0].path}")
+            if apart:
+                return _only_sample(scene, file, time, plane)
+            return scene.load(time, channel, plane)
+
+    planes = []
+    for channel in range(len(stated)):
+        numbers = tuple(z for z in of_channel(channel) if z is not None)
+        if numbers and first.planes > 1:
+            raise ImageError(
+                f"{files[0].path} holds {first.planes} planes, though its name says that it is "
+                f"one: set metadata.pattern"
+            )
+        planes.append(numbers or tuple(range(first.planes)))
+    names = channel_names(stated, view.channels)
+    return Field(names, stated, tuple(planes), *_facts(first), view, load), first.times
+
+
+def _only_sample(scene: Scene, file: File, time: int, z: int) -> np.ndarray:
+    """The plane of a file of one channel, also where it was exported as a colour image."""
+    samples = [scene.load(time, index, z) for index in range(len(scene.channels))]
+    lit = [sample for sample in samples if sample.any()] or samples[:1]
+    if all(np.array_equal(lit[0], sample) for sample in lit[1:]):
+        return lit[0]
+    raise ImageError(
+        f"{file.path} holds {len(lit)} channels, though its name says that it is channel "
+        f"{file.channel}: set metadata.pattern"
     )
-    return result if known else np.rint(result).astype(image.dtype)
+
+
+@contextmanager
+def _opened(folder: Path, files: Sequence[File], view: View) -> Iterator[list[Scene]]:
+    paths = [folder / file.path for file in files]
+    with open_image(*paths, pages=view.pages, max_megapixels=view.max_megapixels) as scenes:
+        yield scenes
+
+
+def _only_scene(scenes: list[Scene]) -> Scene:
+    if len(scenes) != 1:
+        raise ImageError(
+            f"the file holds {len(scenes)} images, though its name says that it is a part of one: "
+            "set metadata.pattern to null"
+        )
+    return scenes[0]
+
+
+def _facts(scene: Scene) -> tuple:
+    size = (scene.pixel_size_um, scene.pixel_size_source)
+    return scene.height, scene.width, scene.dtype, *size
+
+
+def _names_shown(names: Sequence[str]) -> str:
+    return "one" if len(names) == 1 and not names[0] else ", ".join(names)
+
+
+def _listed(planes: Sequence[int]) -> str:
+    few = planes if len(planes) <= 6 else (*planes[:3], "...", planes[-1])
+    return ", ".join(map(str, few))

@@ -3,7 +3,6 @@
 import logging
 import sys
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 
@@ -33,6 +32,6 @@ def logged(snakemake) -> Iterator[None]:
     except Exception as error:
         logging.exception("the job failed")
         reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, (BrokenProcessPool, MemoryError)):
+        if isinstance(error, MemoryError):
             reason = "the memory did not suffice, ask for more mem_mb"
         sys.exit(f"nucleiflow: {job} failed: {reason}")

@@ -61,6 +61,10 @@ def load(config: dict, schema: dict) -> dict:
     if first is not None:
         raise ConfigError(_sentence(first))
     settings = _complete(config, schema)
+    if isinstance(settings["channels"], dict):
+        # YAML takes `1: DAPI` for a number.
+        names = {str(key): name for key, name in settings["channels"].items()}
+        settings["channels"] = dict(sorted(names.items()))
     # What no schema can say: keys that must fit together.
     gaussian = settings["preprocess"]["denoise"]["gaussian"]
     if gaussian["sigma"] is None and gaussian["kernel"] is None:

@@ -1,0 +1,79 @@
+"""Processes side by side: order, errors, and what a crash costs.
+
+Each test runs in a process of its own, as forking from pytest's would copy its threads.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
+HEAD = f"""
+import os, signal, sys, time
+sys.path.insert(0, {str(SCRIPTS)!r})
+from nucleiflow.workers import Crash, in_processes
+
+def work(number):
+    if number < 0:
+        os.kill(os.getpid(), -number)
+        time.sleep(60)
+    if number == 13:
+        raise OSError(28, "No space left on device")
+    time.sleep(0.01 * (number % 3))
+    return number, os.getpid()
+"""
+
+
+def run(text, success=True):
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + text], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode == 0) == success, done.stderr
+    return done.stdout.strip() if success else done.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_from_other_processes(workers):
+    text = f"found = list(in_processes(work, list(range(10)), {workers}))\n"
+    text += "print([n for n, _ in found], os.getpid() in [p for _, p in found],"
+    text += " len({p for _, p in found}))"
+    order, mine, processes = run(text).rsplit(maxsplit=2)
+    assert order == str(list(range(10))) and mine == "False" and int(processes) <= workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE])
+def test_crash_costs_its_own_result_alone(workers, number):
+    arguments = [0, 1, -int(number), 3, 4, 5, -int(number), 7]
+    text = f"print([r if isinstance(r, Crash) else r[0] for r in in_processes(work, {arguments}, "
+    crash = f"Crash(signal='{signal.Signals(number).name}')"
+    assert run(text + f"{workers})])") == f"[0, 1, {crash}, 3, 4, 5, {crash}, 7]"
+
+
+def test_process_that_is_killed_from_outside_ends_the_job():
+    error = run(f"list(in_processes(work, [0, -{int(signal.SIGKILL)}, 2], 2))", success=False)
+    assert error.strip().endswith("MemoryError: a process was killed")
+
+
+@pytest.mark.parametrize("before", ["", f"-{int(signal.SIGSEGV)}, "], ids=["first", "after crash"])
+def test_error_of_the_function_ends_the_job(before):
+    error = run(f"list(in_processes(work, [0, {before}13, 2], 1))", success=False)
+    assert error.strip().endswith("OSError: [Errno 28] No space left on device")
+
+
+def test_prepare_runs_in_each_process():
+    text = "in_all = in_processes(lambda_free, [1, -11, 2], 1, os.putenv, ('NUCLEI', '7'))\n"
+    text = "def lambda_free(n):\n    if n < 0: os.kill(os.getpid(), -n)\n"
+    text += "    return os.popen('echo $NUCLEI').read().strip()\n"
+    text += "print(list(in_processes(lambda_free, [1, -11, 2], 1, os.putenv, ('NUCLEI', '7'))))"
+    assert run(text) == "['7', Crash(signal='SIGSEGV'), '7']"
+
+
+def test_no_process_is_left():
+    text = "import multiprocessing\nlist(in_processes(work, [0, -11, 2], 2))\n"
+    assert run(text + "print(multiprocessing.active_children())") == "[]"
+    assert os.getpid()

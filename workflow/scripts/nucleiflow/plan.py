@@ -1,0 +1,184 @@
+"""The plan: batches of images, written down by the main process and read by jobs.
+
+The main process of Snakemake looks at the dataset once and writes down one small file a batch.
+A job reads the file of its own batch and nothing else, so that its start costs the same for
+ten images and for a million.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from nucleiflow.files import replaced
+
+
+class File(NamedTuple):
+    """A file of an image: its path below the batch's folder, bytes, time of change in ns.
+
+    `channel` and `z` are what its name says where the image has several files.
+    """
+
+    path: str
+    size: int
+    changed: int
+    channel: str = ""
+    z: int | None = None
+
+
+class Image(NamedTuple):
+    """An image to be: its name, its files, what their names say, and what keeps it from being one.
+
+    A file can turn out to hold several images, times and scenes; a job finds out.
+    """
+
+    name: str
+    files: tuple[File, ...]
+    metadata: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(file.size for file in self.files)
+
+
+class Extent(NamedTuple):
+    """How large the images of a directory are, from the header of the largest.
+
+    Megapixels of a plane, images in a file (scenes and times), channels times planes.
+    """
+
+    megapixels: float
+    images: int = 1
+    layers: int = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one directory that one job handles.
+
+    Attributes
+    ----------
+    name : str
+        Letters, digits, `-`, `_` and `.` only: it becomes part of paths and of Slurm's job names.
+    directory : str
+        Path of the directory below the dataset, with `/`; `.` for the dataset itself.
+    folder : str
+        Where the paths of files start: the directory, below the dataset or the sheet's folder.
+    images : list of Image
+        Sorted by name.
+    extent : Extent
+    """
+
+    name: str
+    directory: str
+    folder: str
+    images: list[Image]
+    extent: Extent
+
+    @functools.cached_property
+    def work(self) -> float:
+        """Megapixels to segment, and a tenth of those to read: an estimate from file sizes."""
+        largest = max(image.size for image in self.images) or 1
+        shares = sum(max(image.size / largest, 0.1) for image in self.images)
+        megapixels, images, layers = self.extent
+        return shares * images * megapixels * (1 + 0.1 * layers)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes when an image is added, removed or changed, not with what its name tells."""
+        images = [(image.name, image.files, image.problem) for image in self.images]
+        text = json.dumps([self.directory, images])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Plan(NamedTuple):
+    """What `save` wrote: a batch, its dataset, where that lies, and the names of metadata."""
+
+    batch: Batch
+    dataset: str
+    root: Path
+    columns: tuple[str, ...]
+
+
+def batch_name(directory: str, first: str) -> str:
+    """`DIRECTORY.FIRST-IMAGE.HASH`, where the hash keeps names apart that look the same."""
+    digest = hashlib.blake2b(f"{directory}\0{first}".encode(), digest_size=4).hexdigest()
+    return f"{_slug('root' if directory == '.' else directory)}.{_slug(first)}.{digest}"
+
+
+def cut(names: list[str], size: int) -> list[slice]:
+    """Cut a sorted list of names into runs of about `size`, each decided by its own names alone.
+
+    A name is a mark if its hash is small enough. A mark begins a run unless another mark stands
+    among the `reach` names before it; the first name counts as one. So a name that comes or goes
+    can change its own state and that of the next mark, and no other: at most two runs change,
+    whatever the length of the list. The share of marks is chosen so that runs have `size`
+    names on average; they rarely have more than three times as many.
+    """
+    reach, share = _marks(size)
+    limit = share * 2.0**64
+    starts, last = [0], 0
+    for index in range(1, len(names)):
+        digest = hashlib.blake2b(os.fsencode(names[index]), digest_size=8).digest()
+        if int.from_bytes(digest, "big") < limit:
+            if index - last > reach:
+                starts.append(index)
+            last = index
+    return [slice(*pair) for pair in zip(starts, [*starts[1:], len(names)], strict=True)]
+
+
+@functools.cache
+def _marks(size: int) -> tuple[int, float]:
+    """The largest reach with which runs of a mean of `size` exist, and the share of marks.
+
+    A name begins a run with probability share * (1 - share)**reach, largest at
+    share = 1 / (reach + 1).
+    """
+
+    def begins(share: float, reach: int) -> float:
+        return share * (1 - share) ** reach
+
+    reach = 0
+    while begins(1 / (reach + 2), reach + 1) >= 1 / size:
+        reach += 1
+    low, high = 0.0, 1 / (reach + 1)
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        low, high = (middle, high) if begins(middle, reach) < 1 / size else (low, middle)
+    return reach, high
+
+
+def save(batch: Batch, dataset: str, root: str, columns: tuple[str, ...], path: Path) -> None:
+    """Write down what the jobs of a batch have to know."""
+    plan = {"dataset": dataset, "root": root, "columns": columns}
+    for name in ("name", "directory", "folder", "images", "extent"):
+        plan[name] = getattr(batch, name)
+    text = json.dumps(plan)
+    if path.exists() and path.read_text() == text:
+        return
+    with replaced(path) as temporary:
+        temporary.write_text(text)
+
+
+def load(path: Path) -> Plan:
+    """What `save` wrote."""
+    plan = json.loads(path.read_text())
+    images = [
+        Image(name, tuple(File(*file) for file in files), tuple(metadata), problem)
+        for name, files, metadata, problem in plan["images"]
+    ]
+    extent = Extent(*plan["extent"])
+    batch = Batch(plan["name"], plan["directory"], plan["folder"], images, extent)
+    return Plan(batch, plan["dataset"], Path(plan["root"]), tuple(plan["columns"]))
+
+
+def _slug(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-")[-60:] or "x"

@@ -1,0 +1,187 @@
+"""The dataset as the config describes it: looked at once, and refused before anything runs."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from nucleiflow import dataset, field, names, sheets
+from nucleiflow.dataset import Dataset
+from nucleiflow.images import ImageError
+from nucleiflow.plan import File
+from nucleiflow.readers import Channel, missing_library, ome_tiff
+from nucleiflow.sheets import PlateMap, SheetError
+from nucleiflow.walk import DatasetError
+
+SHEET_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "sheet.schema.yaml"
+# Columns of tables that no plate map can give, and no group of file names.
+RESERVED = {
+    *names.RESERVED,
+    *("on_border", "height", "width", "dtype", "channels", "segmented", "planes", "plane"),
+    *("pixel_size_um", "pixel_size_source", "channel", "preprocessed", "mask", "sure_background"),
+    *("sure_foreground", "unknown", "distance", "markers", "labels", "csv", "overlay"),
+}
+
+
+def survey(config: dict, view: dict, results: str) -> Dataset:
+    """Look at the dataset.
+
+    Parameters
+    ----------
+    config : dict
+        The whole config.
+    view : dict
+        Arguments of `nucleiflow.field.View`.
+    results : str
+        Directory of the results.
+
+    Raises
+    ------
+    DatasetError
+        A sentence on what is wrong with the dataset as a whole, or with its sheet or plate map.
+    """
+    if config["images"] is None:
+        raise DatasetError(
+            "config: images is not set, name a directory: --config images=/path/to/images"
+        )
+    path = os.path.abspath(os.path.expanduser(config["images"]))
+    look = _look(field.View(**view))
+    if path.lower().endswith(".zarr"):
+        raise DatasetError(
+            f"images: {path} is an image or a plate itself: name the directory in which it lies"
+        )
+    try:
+        if path.lower().endswith((".csv", ".tsv", ".txt")) and not os.path.isdir(path):
+            schema = yaml.safe_load(SHEET_SCHEMA.read_text())
+            sheet = sheets.read_samples(path, schema)
+            found = dataset.find_in_sheet(sheet, config["batch_size"], look)
+        else:
+            found = dataset.find(
+                path,
+                config["extensions"],
+                config["batch_size"],
+                look,
+                results,
+                config["exclude"],
+                config["metadata"]["pattern"],
+            )
+        _check_libraries(found)
+        _check_columns(found, config)
+        _check_channels(found, config)
+        if plate_map := read_plate_map(config):
+            _check_plate_map(found, plate_map, config)
+            digest = hashlib.blake2b(Path(plate_map.path).read_bytes(), digest_size=16)
+            found.plate_map = digest.hexdigest()
+    except (names.NamesError, SheetError) as error:
+        raise DatasetError(str(error)) from None
+    return found
+
+
+def read_plate_map(config: dict) -> PlateMap | None:
+    """The plate map of the config; raises SheetError."""
+    path = config["metadata"]["plate_map"]
+    if path is None:
+        return None
+    path = os.path.abspath(os.path.expanduser(path))
+    return sheets.read_plate_map(path, config["metadata"]["join"], RESERVED)
+
+
+def _look(view: field.View) -> dataset.Look:
+    def header(folder: str, files: Sequence[File]) -> field.Header | None:
+        try:
+            parts = [field.File(file.path, file.channel, file.z) for file in files]
+            return field.header(Path(folder), parts, view)
+        except Exception:
+            # Whatever is wrong with the file, its job will say it better.
+            return None
+
+    def set_of(folder: str, path: str) -> Sequence[str]:
+        return ome_tiff.ome_files(Path(folder, path))
+
+    return dataset.Look(header, set_of)
+
+
+def _check_libraries(found: Dataset) -> None:
+    for ending in sorted(found.endings):
+        if library := missing_library(ending):
+            raise DatasetError(
+                f"images: reading .{ending} files needs {library}, which is not installed: "
+                "pip install -r requirements-vendor.txt, or make install EXTRAS=vendor"
+            )
+
+
+def _is_taken(name: str, config: dict) -> bool:
+    """Whether the tables have, or may have, a column of this name."""
+    measured = {*RESERVED, *config["measure"]["properties"]}
+    return name.partition("-")[0] in measured or name.startswith(("intensity_", "seconds_"))
+
+
+def _check_columns(found: Dataset, config: dict) -> None:
+    """Refuse what a file name or a sheet tells under the name of another column."""
+    for name in found.columns:
+        if _is_taken(name, config):
+            raise DatasetError(
+                f"images: {found.naming} tells a column {name}, which the tables have already: "
+                "give it another name"
+            )
+
+
+def _check_channels(found: Dataset, config: dict) -> None:
+    """Refuse what would fail for every image, as far as file names tell the channels."""
+    for channels, directory in found.channel_sets.items():
+        if channels == ("",):
+            continue
+        stated = [Channel(name) for name in channels]
+        try:
+            shown = field.channel_names(stated, config["channels"])
+            if config["segment"] != "auto":
+                field.pick(config["segment"], shown, stated, "segment")
+            elif field.nuclear_channel(shown) is None:
+                raise ImageError(
+                    f"the files are of the channels {', '.join(shown)}: set segment to the one "
+                    "with the nuclei"
+                )
+        except ImageError as error:
+            where = found.path if directory == "." else directory
+            raise DatasetError(f"images: in {where}, {error}") from None
+
+
+def _check_plate_map(found: Dataset, plate_map: PlateMap, config: dict) -> None:
+    """Refuse a plate map that cannot be joined to every image."""
+    by_sheet = found.naming == "sheet"
+    for name in plate_map.table.column_names:
+        if name in found.columns or _is_taken(name, config):
+            raise DatasetError(
+                f"{plate_map.path}: the tables have a column {name} already: rename that of the "
+                "plate map, or name it in metadata.join"
+            )
+    missing = [name for name in plate_map.join if name not in found.columns]
+    if missing:
+        told, columns = f"config: metadata.join names {missing[0]}", ", ".join(found.columns)
+        raise DatasetError(
+            f"{told}, which is no column of the sheet (there are {columns}): add it"
+            if by_sheet
+            else f"{told}, which file names do not tell (they tell {columns}): add a group of this "
+            "name to metadata.pattern"
+        )
+    places = [found.columns.index(name) for name in plate_map.join]
+    for batch in found.batches.values():
+        for image in batch.images:
+            key = tuple(image.metadata[place] for place in places)
+            if key in plate_map.rows or image.problem:
+                continue
+            what = " and ".join(
+                f"{name} {value}" for name, value in zip(plate_map.join, key, strict=True)
+            )
+            file = os.path.normpath(os.path.join(batch.folder, image.files[0].path))
+            if not all(key):
+                name = plate_map.join[key.index("")]
+                raise DatasetError(
+                    f"{plate_map.path}: the sheet tells no {name} of {file} to join by: write it"
+                    if by_sheet
+                    else f"{plate_map.path}: the name of {file} tells no {name} to join by: set "
+                    "metadata.pattern"
+                )
+            raise DatasetError(f"{plate_map.path} has no row for {what} ({file}), add one")

@@ -1,0 +1,85 @@
+"""Processes that work side by side, and what is left of the work when one of them dies."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any
+
+# Forked, so that imports are paid once; nothing may have started a thread before.
+FORK = multiprocessing.get_context("fork")
+
+
+@dataclass(frozen=True)
+class Crash:
+    """In place of a result: the signal that ended the process which computed it."""
+
+    signal: str
+
+
+def in_processes(
+    function: Callable[[Any], Any],
+    arguments: Sequence[Any],
+    workers: int,
+    prepare: Callable[..., None] | None = None,
+    prepare_arguments: tuple = (),
+) -> Iterator[Any]:
+    """Results in the order of the arguments, from so many processes.
+
+    Libraries that decode images can crash on a damaged file. Then what is left is computed one
+    after another, each in a process of its own, and the one that crashes again gives a Crash.
+
+    Raises what the function raises, and MemoryError where a process was killed from outside.
+    """
+    with ProcessPoolExecutor(workers, FORK, prepare, prepare_arguments) as pool:
+        futures = [pool.submit(function, argument) for argument in arguments]
+        done = 0
+        try:
+            while done < len(futures):
+                yield futures[done].result()
+                done += 1
+        except BrokenProcessPool:
+            pass
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    for argument, future in zip(arguments[done:], futures[done:], strict=True):
+        if future.done() and not future.cancelled() and future.exception() is None:
+            yield future.result()
+        else:
+            yield _alone(function, argument, prepare, prepare_arguments)
+
+
+def _alone(
+    function: Callable[[Any], Any],
+    argument: Any,
+    prepare: Callable[..., None] | None,
+    prepare_arguments: tuple,
+) -> Any:
+    """The result of one call in a process of its own, or a Crash."""
+    receiving, sending = FORK.Pipe(duplex=False)
+
+    def run() -> None:
+        if prepare:
+            prepare(*prepare_arguments)
+        try:
+            sending.send((function(argument), None))
+        except Exception as error:
+            sending.send((None, error))
+
+    process = FORK.Process(target=run)
+    process.start()
+    sending.close()
+    try:
+        result, error = receiving.recv()
+    except EOFError:
+        result, error = None, None
+    process.join()
+    if process.exitcode == -signal.SIGKILL:
+        raise MemoryError("a process was killed")
+    if process.exitcode:
+        return Crash(signal.Signals(-process.exitcode).name if process.exitcode < 0 else "exit")
+    if error is not None:
+        raise error
+    return result
