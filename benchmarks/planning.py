@@ -63,7 +63,8 @@ def make_images(folder: Path, count: int) -> int:
         directory = folder / f"plate{number + 1:03}"
         directory.mkdir(parents=True)
         for image in range(min(IMAGES_A_DIRECTORY, count - number * IMAGES_A_DIRECTORY)):
-            (directory / f"well{image:04}_f1.tif").touch()
+            # Names of their own, or all directories would be cut into the same number of batches.
+            (directory / f"plate{number + 1:03}_well{image:04}_f1.tif").touch()
     return directories
 
 

@@ -106,25 +106,29 @@ def settings_of(stage):
 
 def modules(stage):
     """A hash of the shared modules that a script imports: Snakemake looks at the script alone."""
-    pending, seen = [SCRIPTS / f"{stage}.py"], {}
+    pending, seen = [SCRIPTS / f"{stage}.py"], set()
     while pending:
-        text = pending.pop().read_text()
-        for node in ast.walk(ast.parse(text)):
-            if not isinstance(node, ast.ImportFrom):
-                continue
-            for name in (
-                node.module,
-                *(f"{node.module}.{alias.name}" for alias in node.names),
-            ):
-                path = SCRIPTS / name.replace(".", "/")
-                # A package counts with all that is in it.
-                inside = path.glob("*.py") if path.name == "readers" else ()
-                for module in (path.with_suffix(".py"), *inside):
-                    if module not in seen and module.exists():
-                        seen[module] = module.read_text()
-                        pending.append(module)
-    text = "\0".join(seen[path] for path in sorted(seen))
+        for path in imported(pending.pop()) - seen:
+            seen.add(path)
+            pending.append(path)
+    text = "\0".join(path.read_text() for path in sorted(seen))
     return f"modules {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+@functools.cache
+def imported(path):
+    """The shared modules that a file imports; the package of readers counts as one."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for module in (
+                SCRIPTS / name.replace(".", "/") for name in (node.module, *names)
+            ):
+                found.add(module.with_suffix(".py"))
+                if module.name == "readers":
+                    found.update(module.glob("*.py"))
+    return {path for path in found if path.exists()}
 
 
 def refuse_unwritable(results):
