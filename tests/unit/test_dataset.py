@@ -277,8 +277,7 @@ def test_exclude_tells_letters_in_upper_and_lower_case_apart(make):
 def test_dataset_whose_images_are_all_excluded_is_refused(make):
     root = make("1.tif", "2.txt")
     assert refusal(root, exclude=["*.tif"], extensions=["tif"]) == (
-        f"images: no file below {root} ends in tif (1 other file there), check the path or set "
-        "extensions"
+        f"images: exclude leaves out all of 1 image below {root}, change it"
     )
 
 

@@ -621,3 +621,8 @@ def test_no_property_at_all_is_refused(schema):
 def test_channels_may_be_named_by_numbers(schema):
     loaded = settings.load({"channels": {2: "GFP", 1: "DAPI"}}, schema)
     assert repr(loaded["channels"]) == "{'1': 'DAPI', '2': 'GFP'}"
+
+
+def test_null_of_the_command_line_is_null(schema):
+    loaded = settings.load({"metadata": {"pattern": "null", "plate_map": "null"}}, schema)
+    assert loaded["metadata"] == {"pattern": None, "plate_map": None, "join": "auto"}

@@ -439,7 +439,10 @@ def test_plate_map_is_read_from_home_or_here(schema, tmp_path, monkeypatch):
             {("A01",): 0, ("A02",): 1, ("B01",): 2},
         )
     assert read_plate_map(settings.load({}, schema)) is None
-    with pytest.raises(SheetError, match=r"^there is no file .*none\.csv, check the path$"):
+    with pytest.raises(
+        SheetError,
+        match=r"^config: metadata.plate_map: there is no file .*none\.csv, check the path$",
+    ):
         read_plate_map(settings.load({"metadata": {"plate_map": "none.csv"}}, schema))
 
 

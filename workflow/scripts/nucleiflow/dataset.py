@@ -210,8 +210,11 @@ def find(
     for directory, fields in plates.items():
         images[directory] = [image._replace(metadata=image.metadata + more) for image in fields]
     if not images:
+        aside = len(dataset.set_aside.get("exclude", []))
         raise DatasetError(
-            f"images: no file below {root} ends in {', '.join(extensions)} "
+            f"images: exclude leaves out all of {counted(aside, 'image')} below {root}, change it"
+            if aside
+            else f"images: no file below {root} ends in {', '.join(extensions)} "
             f"({counted(dataset.ignored, 'other file')} there), check the path or set extensions"
         )
     for directory in sorted(images, key=lambda path: path.split("/") if path != "." else []):

@@ -129,6 +129,8 @@ def _typed(value: Any, schema: dict) -> Any:
         typed = _typed(value, choice)
         if _valid(typed, choice):
             return typed
+    if value == "null" and "null" in schema.get("type", []):
+        return None
     if isinstance(value, str) and not _valid(value, schema):
         try:
             read = yaml.safe_load(value)

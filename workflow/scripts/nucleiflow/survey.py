@@ -85,6 +85,8 @@ def read_plate_map(config: dict) -> PlateMap | None:
     if path is None:
         return None
     path = os.path.abspath(os.path.expanduser(path))
+    if not os.path.isfile(path):
+        raise SheetError(f"config: metadata.plate_map: there is no file {path}, check the path")
     return sheets.read_plate_map(path, config["metadata"]["join"], RESERVED)
 
 
