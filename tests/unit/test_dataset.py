@@ -14,7 +14,7 @@ from nucleiflow import dataset, plan
 from nucleiflow.dataset import DatasetError, Look, find, find_in_sheet, stem
 from nucleiflow.field import Header
 from nucleiflow.plan import Extent, File, Image
-from nucleiflow.sheets import Sample, SampleSheet
+from nucleiflow.samples import Sample, SampleSheet
 
 EXTENSIONS = ["tif", "tiff", "png", "jpg", "jpeg", "bmp", "zarr"]
 WELLS = r"(?P<well>[A-H]\d\d)_s(?P<site>\d+)(?:_w(?P<channel>\d+))?(?:_z(?P<z>\d+))?\.tif"

@@ -14,7 +14,7 @@ from nucleiflow import plan
 from nucleiflow.field import View
 from nucleiflow.job import JobError
 from nucleiflow.plan import File, Image
-from nucleiflow.sheets import read_plate_map
+from nucleiflow.plate_map import read_plate_map
 
 STANDARD = ("plate", "well", "site", "time")
 NOTHING = ("", "", "", "")

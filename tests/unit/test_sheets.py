@@ -8,7 +8,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from nucleiflow.sheets import Sample, SheetError, read_plate_map, read_samples, read_sheet
+from nucleiflow.plate_map import read_plate_map
+from nucleiflow.samples import Sample, read_samples
+from nucleiflow.sheets import SheetError, read_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/sheet.schema.yaml").read_text())

@@ -411,6 +411,18 @@ def test_column_of_the_tables_is_refused_in_file_names(refusal, root, column):
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [("exclude", {"exclude": ["x"]}), ("metadata.pattern", {"metadata": {"pattern": "sbs"}})],
+)
+def test_what_concerns_directories_is_refused_with_a_sheet(refusal, tmp_path, key, change):
+    path = text(tmp_path / "sheet.csv", "file", "a.tif")
+    assert refusal(images=str(path), **change) == (
+        f"config: {key} concerns a directory, and images is a sample sheet ({path}): "
+        "say it in the sheet"
+    )
+
+
 def test_store_instead_of_its_directory_is_refused(refusal, root):
     store = root / "a.zarr"
     store.mkdir()

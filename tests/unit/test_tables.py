@@ -17,7 +17,7 @@ import measure
 import tables
 from nucleiflow import plan
 from nucleiflow.plan import File, Image, Plan
-from nucleiflow.sheets import read_plate_map
+from nucleiflow.plate_map import read_plate_map
 
 STANDARD = ("plate", "well", "site", "time")
 NOTHING = ("", "", "", "")

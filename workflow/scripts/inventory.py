@@ -17,7 +17,7 @@ from nucleiflow.images import ImageError
 from nucleiflow.job import JobError, logged
 from nucleiflow.pixel_size import pixel_size
 from nucleiflow.plan import Image, load
-from nucleiflow.sheets import PlateMap, read_plate_map
+from nucleiflow.plate_map import PlateMap, read_plate_map
 from nucleiflow.workers import Crash, in_processes
 
 FACTS = (

@@ -17,7 +17,7 @@ from nucleiflow.files import replaced
 from nucleiflow.job import logged
 from nucleiflow.pixel_size import pixel_size
 from nucleiflow.plan import Plan, load
-from nucleiflow.sheets import PlateMap, read_plate_map
+from nucleiflow.plate_map import PlateMap, read_plate_map
 
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})")
 

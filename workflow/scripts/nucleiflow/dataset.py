@@ -18,7 +18,7 @@ from nucleiflow.field import Header
 from nucleiflow.joining import STANDARD, SetOf, counted, stem
 from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut
 from nucleiflow.readers import ome_zarr
-from nucleiflow.sheets import SampleSheet
+from nucleiflow.samples import SampleSheet
 from nucleiflow.walk import DatasetError, size_and_time, walk
 
 # Assumed where no header of a directory can be read: its images fail, but that is for its job

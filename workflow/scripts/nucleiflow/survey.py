@@ -7,12 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from nucleiflow import dataset, field, names, sheets
+from nucleiflow import dataset, field, names, plate_map, samples
 from nucleiflow.dataset import Dataset
 from nucleiflow.images import ImageError
 from nucleiflow.plan import File
+from nucleiflow.plate_map import PlateMap
 from nucleiflow.readers import Channel, missing_library, ome_tiff
-from nucleiflow.sheets import PlateMap, SheetError
+from nucleiflow.sheets import SheetError
 from nucleiflow.walk import DatasetError
 
 SHEET_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "sheet.schema.yaml"
@@ -54,8 +55,14 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
         )
     try:
         if path.lower().endswith((".csv", ".tsv", ".txt")) and not os.path.isdir(path):
+            if config["exclude"] or config["metadata"]["pattern"] not in ("auto", None):
+                key = "exclude" if config["exclude"] else "metadata.pattern"
+                raise DatasetError(
+                    f"config: {key} concerns a directory, and images is a sample sheet ({path}): "
+                    "say it in the sheet"
+                )
             schema = yaml.safe_load(SHEET_SCHEMA.read_text())
-            sheet = sheets.read_samples(path, schema)
+            sheet = samples.read_samples(path, schema)
             found = dataset.find_in_sheet(sheet, config["batch_size"], look)
         else:
             found = dataset.find(
@@ -70,9 +77,9 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
         _check_libraries(found)
         _check_columns(found, config)
         _check_channels(found, config)
-        if plate_map := read_plate_map(config):
-            _check_plate_map(found, plate_map, config)
-            digest = hashlib.blake2b(Path(plate_map.path).read_bytes(), digest_size=16)
+        if wells := read_plate_map(config):
+            _check_plate_map(found, wells, config)
+            digest = hashlib.blake2b(Path(wells.path).read_bytes(), digest_size=16)
             found.plate_map = digest.hexdigest()
     except (names.NamesError, SheetError) as error:
         raise DatasetError(str(error)) from None
@@ -87,7 +94,7 @@ def read_plate_map(config: dict) -> PlateMap | None:
     path = os.path.abspath(os.path.expanduser(path))
     if not os.path.isfile(path):
         raise SheetError(f"config: metadata.plate_map: there is no file {path}, check the path")
-    return sheets.read_plate_map(path, config["metadata"]["join"], RESERVED)
+    return plate_map.read_plate_map(path, config["metadata"]["join"], RESERVED)
 
 
 def _look(view: field.View) -> dataset.Look:
