@@ -10,6 +10,7 @@ import tifffile
 import zarr
 from PIL import Image
 from project import Project, nuclei
+from pylibCZIrw import czi
 from skimage.measure import regionprops_table
 
 SHAPES = ["area", "centroid-0", "centroid-1", "perimeter", "solidity"]
@@ -85,6 +86,11 @@ def write_formats(folder: Path, image: np.ndarray) -> dict[str, tuple[str, str]]
     labels = [{"label": "DAPI"}, {"label": "GFP"}]
     root.attrs["ome"] = {"version": "0.5", "multiscales": scale, "omero": {"channels": labels}}
     root["0"] = np.stack([image, stain])
+    with czi.create_czi(str(folder / "slide.czi")) as file:
+        for time, channel in np.ndindex(2, 2):
+            plane = (stain, image)[channel]
+            file.write(plane[..., None], plane={"T": time, "C": channel})
+        file.write_metadata(channel_names={0: "GFP", 1: "DAPI"}, scale_x=6.5e-7, scale_y=6.5e-7)
     eight = (image >> 4).astype(np.uint8)
     Image.fromarray(np.dstack([0 * eight, 0 * eight, eight])).save(folder / "blue.png")
     return {
@@ -93,6 +99,8 @@ def write_formats(folder: Path, image: np.ndarray) -> dict[str, tuple[str, str]]
         "movie_t1": ("1", ""),
         "ome": ("", "GFP;DAPI"),
         "plain": ("", ""),
+        "slide_t0": ("0", "GFP;DAPI"),
+        "slide_t1": ("1", "GFP;DAPI"),
         "stored": ("", "DAPI;GFP"),
     }
 
@@ -106,6 +114,8 @@ def test_the_same_field_in_other_formats_gives_the_same_nuclei(fresh: Project):
     assert {row["status"] for row in rows.values()} == {"ok"}
     assert rows["ome"]["planes"] == "3" and rows["movie_t0"]["planes"] == "2"
     assert rows["ome"]["segmented"] == rows["stored"]["segmented"] == "DAPI"
+    sizes = {row["pixel_size_source"]: row["pixel_size_um"] for row in rows.values()}
+    assert sizes == {"": "", "CZI": "0.65"}
     objects = pd.read_csv(fresh.results / "objects.csv")
     tables = {name: part.reset_index(drop=True) for name, part in objects.groupby("image")}
     for name in set(expected) - {"blue"}:
