@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 STAGES = {"preprocess", "threshold", "markers", "watershed", "measure", "overlay"}
 BATCHES = 6
-CONFIG = ["batch_size=6"]
+CONFIG = ["batch_size=4"]
 # There is no accounting here. Nothing else is added to what users type.
 SLURM = ["--profile", "slurm", "--slurm-status-command", "squeue", "--slurm-no-account"]
 SECONDS = 300
