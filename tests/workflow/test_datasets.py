@@ -39,6 +39,10 @@ def test_plate_of_two_channels_with_its_plate_map(fresh: Project, data: Path):
     assert objects.groupby("well").size().tolist() == images["objects"].tolist()
     assert (objects["SBS_Doses"] == objects["well"].str[1:].map(doses)).all()
     assert objects.notna().drop(columns=["plate", "site", "time"]).all(axis=None)
+    (overview,) = fresh.rows("report/directories.csv")
+    for channel in (1, 2):
+        median = objects[f"intensity_mean_{channel}"].median()
+        assert float(overview[f"median_intensity_mean_{channel}"]) == median
     # Both channels, against scikit-image on the files themselves. Channel 2 shows nuclei.
     row = images[images["well"] == "B07"].iloc[0]
     labels = tifffile.imread(fresh.results / row["labels"])

@@ -17,15 +17,14 @@ CLASSES = 40
 
 
 def by_directory(images: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
-    """One row a directory: images, failures, objects, and the median of area and intensity."""
+    """One row a directory: images, failures, objects, and medians of area and intensities."""
     table = images.groupby("directory", sort=False).agg(
         images=("image", "size"),
         failed=("status", lambda status: int((status == "failed").sum())),
         objects=("objects", "sum"),
     )
-    for name in ("area", "intensity_mean"):
-        if name in objects:
-            table[f"median_{name}"] = objects.groupby("directory")[name].median()
+    for name in objects.columns.drop("directory"):
+        table[f"median_{name}"] = objects.groupby("directory")[name].median()
     return table.reset_index()
 
 
@@ -53,7 +52,8 @@ if "snakemake" in globals():
     with logged(snakemake):
         images = pd.read_csv(snakemake.input.images, keep_default_na=False)
         present = pq.read_schema(snakemake.input.objects).names
-        wanted = [name for name in ("directory", "area", "intensity_mean") if name in present]
+        means = [name for name in present if name.startswith("intensity_mean")]
+        wanted = ["directory", *(["area"] if "area" in present else []), *means]
         objects = pd.read_parquet(snakemake.input.objects, columns=wanted)
         failed = images.loc[images["status"] == "failed", ["directory", "file", "stage", "message"]]
         areas = objects["area"].to_numpy() if "area" in objects else np.array([])
