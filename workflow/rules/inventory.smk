@@ -11,7 +11,7 @@ rule inventory:
         f"{RESULTS}/logs/inventory.log",
     conda:
         "../envs/nucleiflow.yaml"
-    threads: workflow.cores
+    threads: 32
     resources:
         mem_mb=2000,
         runtime=60,
