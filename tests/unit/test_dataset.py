@@ -1149,9 +1149,12 @@ def test_micro_managers_next_file_belongs_to_the_image_and_is_no_companion(make)
     assert {folder for folder, _ in asked} == {f"{root}/x"}
 
 
-def test_wells_of_a_zarr_plate_are_spelled_as_all_wells(make):
-    root = make("p.zarr/a/1/0/.zattrs", "p.zarr/a/1/.zattrs")
-    (root / "p.zarr/.zattrs").write_text(json.dumps({"plate": {"wells": [{"path": "a/1"}]}}))
-    (root / "p.zarr/a/1/.zattrs").write_text(json.dumps({"well": {"images": [{"path": "0"}]}}))
+@pytest.mark.parametrize(("row", "well"), [("a", "A01"), ("odd", "odd01")])
+def test_wells_of_a_zarr_plate_are_spelled_as_all_wells(make, row, well):
+    root = make(f"p.zarr/{row}/1/0/.zattrs", f"p.zarr/{row}/1/.zattrs")
+    plate = {"plate": {"wells": [{"path": f"{row}/1"}]}}
+    (root / "p.zarr/.zattrs").write_text(json.dumps(plate))
+    field = {"well": {"images": [{"path": "0"}]}}
+    (root / f"p.zarr/{row}/1/.zattrs").write_text(json.dumps(field))
     (image,) = images(look(root))
-    assert (image.name, image.metadata) == ("A01_s0", ("p", "A01", "0", ""))
+    assert (image.name, image.metadata) == (f"{well}_s0", ("p", well, "0", ""))

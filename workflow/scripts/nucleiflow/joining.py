@@ -231,15 +231,16 @@ def _refuse_doubles(directory: str, image: Image) -> None:
 
 
 def fields_of_plate(plate: str, wells: list[tuple[str, str, str]], path: str) -> list[Image]:
-    """The images of an OME-Zarr plate."""
-    return [
-        Image(
-            f"{names.normal('well', well)}_s{site}",
-            (File(below, *ome_zarr.size_and_time(Path(path, below))),),
-            (plate, names.normal("well", well), site, ""),
-        )
-        for below, well, site in wells
-    ]
+    """The images of an OME-Zarr plate. What is no well of a plate as others are keeps its name."""
+    images = []
+    for below, well, site in wells:
+        try:
+            well = names.normal("well", well)
+        except ValueError:
+            well = well.replace("/", "-")
+        file = File(below, *ome_zarr.size_and_time(Path(path, below)))
+        images.append(Image(f"{well}_s{site.replace('/', '-')}", (file,), (plate, well, site, "")))
+    return images
 
 
 def stem(path: str) -> str:
