@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut, load, save
+from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut, dataset_of, load, save
 
 # Cutting
 
@@ -231,3 +231,11 @@ def test_plan_is_written_again_when_names_tell_something_else(tmp_path):
     told = [image._replace(metadata=("q", "B02", "2", "")) for image in (FIRST, SECOND)]
     save(batch(*told), "/root", "/root", COLUMNS[:4], path)
     assert [image.metadata[1] for image in load(path).batch.images] == ["B02", "B02"]
+
+
+def test_dataset_of_a_plan_and_of_one_that_another_version_wrote(tmp_path):
+    batch = Batch("a", ".", ".", [Image("x", (File("x.tif", 1, 2),))], Extent(1))
+    save(batch, "/data", "/data", ("plate",), tmp_path / "a.json")
+    assert dataset_of(tmp_path / "a.json") == "/data"
+    (tmp_path / "b.json").write_text('{"batch": "b", "root": "/data", "files": []}')
+    assert dataset_of(tmp_path / "b.json") is None

@@ -279,7 +279,7 @@ def remove_stale():
         return
     for path in sorted(Path(PLAN).parent.glob("*.json")):
         name = path.stem
-        if name not in found().batches and plan.load(path).dataset == found().path:
+        if name not in found().batches and plan.dataset_of(path) == found().path:
             for folder in FOLDERS.values():
                 files.remove(Path(RESULTS, folder, name))
             path.unlink()

@@ -179,6 +179,11 @@ def load(path: Path) -> Plan:
     return Plan(batch, plan["dataset"], Path(plan["root"]), tuple(plan["columns"]))
 
 
+def dataset_of(path: Path) -> str | None:
+    """The dataset of a batch, or None where another version wrote the file."""
+    return json.loads(path.read_text()).get("dataset")
+
+
 def _slug(text: str) -> str:
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-")[-60:] or "x"
