@@ -6,6 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= all
 RESULTS ?= results
+SETTINGS = $(if $(CONFIG),--configfile "$(CONFIG)") --config images="$(IMAGES)" results="$(RESULTS)"
 # More to install, such as EXTRAS=vendor.
 EXTRAS ?=
 
@@ -18,7 +19,7 @@ endif
 
 help:
 	@echo "make demo             set up and run everything on simulated plates"
-	@echo "make run IMAGES=DIR   the same on your own images (RESULTS=DIR, CORES=N)"
+	@echo "make run IMAGES=DIR   the same on your own images (RESULTS=DIR, CONFIG=FILE, CORES=N)"
 	@echo "make install          set up alone (EXTRAS=vendor: reads CZI, ND2 and LIF files, too)"
 	@echo "make test             lint and tests"
 	@echo "make bench            speed and accuracy, measured here"
@@ -49,9 +50,8 @@ demo: install
 
 run: install
 	@test -n "$(IMAGES)" || { echo "say where the images are: make run IMAGES=/path/to/images"; exit 2; }
-	$(BIN)/snakemake --cores $(CORES) --quiet --config images="$(IMAGES)" results="$(RESULTS)"
-	$(BIN)/snakemake --quiet all --report "$(RESULTS)/report.html" \
-		--config images="$(IMAGES)" results="$(RESULTS)"
+	$(BIN)/snakemake --cores $(CORES) --quiet $(SETTINGS)
+	$(BIN)/snakemake --quiet all --report "$(RESULTS)/report.html" $(SETTINGS)
 	@echo "report    $(RESULTS)/report.html"
 
 lint: $(BIN)/.installed-dev
