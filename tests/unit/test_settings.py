@@ -114,6 +114,10 @@ PRODUCTS = (
     "channel, preprocessed, mask, sure_background, sure_foreground, unknown, distance, markers, "
     "labels, csv, overlay"
 )
+THRESHOLDS = (
+    "otsu, triangle, li, manual, adaptive, yen, isodata, minimum, multiotsu, kmeans, "
+    "gaussian_mixture, robust_background, hysteresis, niblack, sauvola, local_otsu, edges"
+)
 RESIZE = "null or one of factor, width and height"
 WRONG = [
     # Types
@@ -243,11 +247,11 @@ WRONG = [
     ),
     (
         "threshold: {method: null}",
-        "threshold.method is null, must be one of otsu, triangle, li, manual, adaptive",
+        f"threshold.method is null, must be one of {THRESHOLDS}",
     ),
     (
         "threshold: {method: percolate}",
-        'threshold.method is "percolate", must be one of otsu, triangle, li, manual, adaptive',
+        f'threshold.method is "percolate", must be one of {THRESHOLDS}',
     ),
     (
         "threshold: {morphology: [{operation: opne}]}",
@@ -626,3 +630,16 @@ def test_channels_may_be_named_by_numbers(schema):
 def test_null_of_the_command_line_is_null(schema):
     loaded = settings.load({"metadata": {"pattern": "null", "plate_map": "null"}}, schema)
     assert loaded["metadata"] == {"pattern": None, "plate_map": None, "join": "auto"}
+
+
+@pytest.mark.parametrize("method", ["multiotsu", "kmeans", "gaussian_mixture"])
+def test_classes_of_background_leave_one_to_the_nuclei(schema, method):
+    options = {"classes": 3, "background_classes": 3}
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load({"threshold": {"method": method, method: options}}, schema)
+    key = f"threshold.{method}"
+    assert str(caught.value) == (
+        f"config: {key}.background_classes is 3, must be below {key}.classes, which is 3"
+    )
+    # Another method's options count for nothing.
+    settings.load({"threshold": {method: options}}, schema)

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
-from skimage.filters import threshold_li, threshold_otsu, threshold_triangle
+from skimage.filters import (
+    threshold_isodata,
+    threshold_li,
+    threshold_minimum,
+    threshold_multiotsu,
+    threshold_niblack,
+    threshold_otsu,
+    threshold_sauvola,
+    threshold_triangle,
+    threshold_yen,
+)
 
 import threshold
 from nucleiflow.images import ImageError
@@ -20,7 +30,27 @@ OPTIONS = {
     "li": {},
     "manual": {"value": 100.0},
     "adaptive": {"block_size": 31, "weights": "mean", "offset": 5.0},
+    "yen": {},
+    "isodata": {},
+    "minimum": {},
+    "multiotsu": {"classes": 3, "background_classes": 1},
+    "kmeans": {"classes": 3, "background_classes": 1},
+    "gaussian_mixture": {"classes": 3, "background_classes": 1},
+    "robust_background": {
+        "lower_fraction": 0.05,
+        "upper_fraction": 0.12,
+        "average": "mean",
+        "deviation": "sd",
+        "deviations": 6.0,
+    },
+    "hysteresis": {"low": None, "high": None, "low_factor": 0.5, "high_factor": 1.0},
+    "niblack": {"window": 51, "k": 0.2, "min_contrast": 6.0},
+    "sauvola": {"window": 51, "k": 0.2, "min_contrast": 6.0},
+    "local_otsu": {"window": 40, "min_contrast": 6.0},
+    "edges": {"sigma": 1.0, "low": 0.2, "high": 0.5, "min_contrast": 5.0, "close": 5},
 }
+# Options that are lengths, which may not exceed the image.
+LENGTHS = ("block_size", "window", "close")
 PLAIN = {"morphology": [], "fill_holes": False, "clear_border": False, "min_area": 0}
 
 
@@ -36,6 +66,13 @@ def field(dtype=np.uint8, seed=4):
 def run(image, method, options=None, **steps):
     options = OPTIONS[method] if options is None else options
     return threshold.threshold(image, method, options, **(PLAIN | steps))
+
+
+def fitting(method, shape):
+    """The method's options with lengths that an image has."""
+    lengths = {name: 1 for name in LENGTHS if name in OPTIONS[method] and min(shape) < 40}
+    lengths |= {name: 31 for name in LENGTHS if name in OPTIONS[method] and min(shape) >= 40}
+    return OPTIONS[method] | lengths
 
 
 def mask_of(*rows):
@@ -165,16 +202,317 @@ def test_flat_ground_does_not_lie_above_its_own_mean(dtype, block_size, weights)
         assert not run(np.full((120, 120), value, dtype), "adaptive", options).any()
 
 
+def truth():
+    """Where the squares of `field` are."""
+    squares = np.zeros((80, 90), bool)
+    squares[10:30, 10:30] = squares[45:65, 50:70] = True
+    return squares
+
+
+def coarse(image):
+    """Classes of equally many values, 256 at most; the middle of the first and their width."""
+    low = int(image.min())
+    width = -(-(int(image.max()) - low + 1) // 256)
+    return (image - low) // width, low + (width - 1) / 2, width
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong"),
+    [
+        ("isodata", 1),
+        ("minimum", 1),
+        ("kmeans", 1),
+        ("multiotsu", 1),
+        ("gaussian_mixture", 1),
+        ("robust_background", 1),
+        ("hysteresis", 12),
+        ("niblack", 1),
+        ("sauvola", 1),
+        ("local_otsu", 1),
+        ("edges", 100),
+    ],
+)
+@pytest.mark.parametrize(
+    ("dtype", "shift"), [(np.uint8, 0), (np.uint16, 0), (np.float32, 0), (np.float32, -1000)]
+)
+def test_squares_are_found(dtype, method, wrong, shift):
+    found = run(field(dtype) + dtype(shift), method) > 0
+    assert np.count_nonzero(found != truth()) <= wrong
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dtype", WORKING)
+def test_yen_is_scikit_images(dtype, seed):
+    image = field(dtype, seed)
+    level = threshold_yen(image.astype(np.float64) if dtype == np.float32 else image, 65536)
+    np.testing.assert_array_equal(run(image, "yen"), (image > level) * 255)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dtype", WORKING)
+def test_isodata_is_scikit_images(dtype, seed):
+    image = field(dtype, seed)
+    level = threshold_isodata(image.astype(np.float64) if dtype == np.float32 else image, 65536)
+    np.testing.assert_array_equal(run(image, "isodata"), (image > level) * 255)
+
+
+def test_isodata_is_midway_between_the_means():
+    # The means of 0, 2 and of 10, 14 are 1 and 12: midway lies 6.5, no value up to 10.
+    image = np.array([[0, 2, 10, 14]], np.uint8)
+    assert run(image, "isodata").tolist() == [[0, 0, 255, 255]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_minimum_of_floats_has_scikit_images_256_classes(seed):
+    image = field(np.float32, seed)
+    level = threshold_minimum(image.astype(np.float64), 256)
+    np.testing.assert_array_equal(run(image, "minimum"), (image > level) * 255)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_minimum_is_scikit_images_of_256_classes(dtype, seed):
+    image = field(dtype, seed)
+    grouped, first, width = coarse(image)
+    level = first + width * float(threshold_minimum(grouped))
+    np.testing.assert_array_equal(run(image, "minimum"), (image > level) * 255)
+
+
+def test_minimum_refuses_a_histogram_with_one_peak():
+    image = np.repeat(np.arange(40, dtype=np.uint8), [min(n, 40 - n) for n in range(40)])[None]
+    with pytest.raises(ImageError, match=r"^the histogram has no two peaks, .* to otsu or li$"):
+        run(image, "minimum")
+
+
+@pytest.mark.parametrize(("classes", "background"), [(2, 1), (3, 1), (3, 2), (4, 1), (4, 3)])
+@pytest.mark.parametrize("dtype", WORKING)
+def test_multiotsu_is_scikit_images_of_256_classes(dtype, classes, background):
+    image = field(dtype)
+    options = {"classes": classes, "background_classes": background}
+    if dtype == np.float32:
+        level = threshold_multiotsu(image.astype(np.float64), classes, 256)[background - 1]
+        level += (float(image.max()) - float(image.min())) / 512
+    else:
+        grouped, first, width = coarse(image)
+        level = first + width * (float(threshold_multiotsu(grouped, classes)[background - 1]) + 0.5)
+    np.testing.assert_array_equal(run(image, "multiotsu", options), (image > level) * 255)
+
+
+def three_levels(dtype=np.uint16):
+    """Ground at 100, dim columns at 300, bright ones at 1000, each with 20 values around."""
+    image = np.repeat([[100] * 8 + [300] * 3 + [1000] * 2], 20, axis=0)
+    return (image + np.arange(20)[:, None]).astype(dtype)
+
+
+@pytest.mark.parametrize("method", ["multiotsu", "kmeans", "gaussian_mixture"])
+@pytest.mark.parametrize(("background", "columns"), [(1, 5), (2, 2)])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_classes_of_background_are_left_out(dtype, method, background, columns):
+    options = {"classes": 3, "background_classes": background}
+    found = run(three_levels(dtype), method, options)
+    assert (found[:, -columns:] == 255).all() and not found[:, :-columns].any()
+
+
+@pytest.mark.parametrize("method", ["multiotsu", "kmeans", "gaussian_mixture"])
+def test_fewer_values_than_classes_are_a_class_each(method):
+    image = np.array([[0, 0, 0, 9, 9]], np.uint8)
+    options = {"classes": 4, "background_classes": 3}
+    assert run(image, method, options).tolist() == [[0, 0, 0, 255, 255]]
+
+
+@pytest.mark.parametrize("method", ["multiotsu", "kmeans", "gaussian_mixture"])
+def test_classes_without_foreground_are_refused(method):
+    with pytest.raises(ImageError) as caught:
+        run(field(), method, {"classes": 3, "background_classes": 3})
+    assert str(caught.value) == (
+        f"threshold.{method}.background_classes is 3, which leaves no class of "
+        f"threshold.{method}.classes, 3, to the nuclei: make it smaller"
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+@pytest.mark.parametrize("dtype", WORKING)
+def test_kmeans_is_as_compact_as_the_best_of_opencvs_starts(dtype, classes):
+    image = field(dtype)
+    values = image.reshape(-1, 1).astype(np.float32)
+    criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 1000, 0.0)
+    cv2.setRNGSeed(1)
+    best, _, _ = cv2.kmeans(values, classes, None, criteria, 20, cv2.KMEANS_PP_CENTERS)
+    member = sum(
+        (run(image, "kmeans", {"classes": classes, "background_classes": below}) > 0).astype(int)
+        for below in range(1, classes)
+    )
+    spread = sum(
+        np.square(part - part.mean()).sum()
+        for part in (image[member == index].astype(np.float64) for index in range(classes))
+    )
+    assert spread <= best * (1 + 1e-4)
+
+
+def test_gaussian_mixture_divides_where_both_are_as_probable():
+    rng = np.random.default_rng(1)
+    image = np.concatenate([rng.normal(1000, 30, 80000), rng.normal(1400, 100, 20000)])
+    image = np.rint(image).reshape(400, 250).astype(np.uint16)
+    # 0.8 / 30 exp(-(x - 1000)^2 / 1800) = 0.2 / 100 exp(-(x - 1400)^2 / 20000) at 1110.3
+    a, b = 1 / 1800 - 1 / 20000, 2 * (1000 / 1800 - 1400 / 20000)
+    c = 1000**2 / 1800 - 1400**2 / 20000 - np.log(0.8 / 30 * 100 / 0.2)
+    expected = (b + np.sqrt(b * b - 4 * a * c)) / (2 * a)
+    found = run(image, "gaussian_mixture", {"classes": 2, "background_classes": 1}) > 0
+    assert abs(image[found].min() - expected) < 2
+    # The wide class is more probable far below the narrow one, too: that is no nucleus.
+    assert image[~found].min() == image.min()
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+def test_robust_background_is_mean_and_deviation_of_what_is_left(dtype):
+    # Without the lowest and the two highest of ten: 2, 2, 2, 4, 4, 4, 10, mean 4, median 4.
+    image = np.array([[0, 2, 2, 2, 4, 4, 4, 10, 90, 99]], dtype)
+
+    def count(average, deviation, deviations):
+        options = {"lower_fraction": 0.1, "upper_fraction": 0.2, "average": average}
+        options |= {"deviation": deviation, "deviations": deviations}
+        return np.count_nonzero(run(image, "robust_background", options))
+
+    # The standard deviation is the root of 48 / 7, 2.62; the median absolute deviation 2.
+    assert count("mean", "sd", 2.29) == 3
+    assert count("mean", "sd", 2.30) == 2
+    assert count("median", "mad", 2.99) == 3
+    assert count("median", "mad", 3.0) == 2
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+def test_hysteresis_keeps_what_is_connected_to_something_bright(dtype):
+    image = np.array([[0, 5, 9, 0, 5, 5], [0, 0, 0, 5, 0, 0], [0, 0, 0, 0, 0, 0]], dtype)
+    image = np.vstack([image, np.array([[5, 5, 0, 0, 0, 6]], dtype)])
+    numbers = {"low": 4.0, "high": 8.0, "low_factor": 9.0, "high_factor": 9.0}
+    expected = mask_of(".##.##", "...#..", "......", "......")
+    np.testing.assert_array_equal(run(image, "hysteresis", numbers), expected)
+    # A low threshold above the high one counts as the high one.
+    found = run(image, "hysteresis", numbers | {"low": 20.0, "high": 5.0})
+    np.testing.assert_array_equal(found, (image > 5) * 255)
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+@pytest.mark.parametrize(("low", "high"), [(0.5, 1.0), (0.2, 1.5), (1.0, 1.0)])
+def test_hysteresis_derives_its_thresholds_from_otsus(dtype, low, high):
+    image = field(dtype)
+    level = threshold_otsu(image, nbins=65536)
+    ground = np.median(image[image <= level])
+    above = [image > ground + factor * (level - ground) for factor in (low, high)]
+    expected = ndimage.binary_propagation(above[1], np.ones((3, 3)), above[0])
+    options = {"low": None, "high": None, "low_factor": low, "high_factor": high}
+    np.testing.assert_array_equal(run(image, "hysteresis", options), expected * 255)
+
+
+@pytest.mark.parametrize("window", [3, 15, 51])
+@pytest.mark.parametrize("k", [-0.3, 0.2, 1.0])
+@pytest.mark.parametrize("dtype", WORKING)
+def test_niblack_is_scikit_images_with_k_negated(dtype, k, window):
+    image = field(dtype)
+    expected = image > threshold_niblack(image.astype(np.float64), window, -k)
+    options = {"window": window, "k": k, "min_contrast": -1e9}
+    np.testing.assert_array_equal(run(image, "niblack", options), expected * 255)
+
+
+@pytest.mark.parametrize("window", [3, 15, 51])
+@pytest.mark.parametrize("dtype", WORKING)
+def test_sauvola_is_scikit_images_of_the_inverted_image(dtype, window):
+    image = field(dtype).astype(np.float64)
+    white = np.sort(image.ravel())[-1 - image.size // 1000]
+    inverted = white - np.minimum(image, white)
+    level = threshold_sauvola(inverted, window, 0.2, (white - image.min()) / 2)
+    options = {"window": window, "k": 0.2, "min_contrast": -1e9}
+    found = run(field(dtype), "sauvola", options)
+    np.testing.assert_array_equal(found, (inverted < level) * 255)
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+@pytest.mark.parametrize("method", ["niblack", "sauvola", "local_otsu", "edges"])
+def test_noise_without_nuclei_stays_dark(dtype, method):
+    noise = np.random.default_rng(2).normal(100, 10, (300, 300))
+    image = (cv2.GaussianBlur(noise, (0, 0), 1) * (1 if dtype == np.uint8 else 20)).astype(dtype)
+    assert np.count_nonzero(run(image, method, min_area=20)) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("method", ["niblack", "sauvola", "local_otsu", "edges"])
+def test_uneven_ground_is_no_nucleus(dtype, method):
+    # Ground to the right is brighter than the nuclei to the left.
+    rng = np.random.default_rng(5)
+    squares = np.zeros((200, 200), bool)
+    for row in range(20, 180, 50):
+        squares[row : row + 20, 20:40] = squares[row : row + 20, 70:90] = True
+        squares[row : row + 20, 120:140] = squares[row : row + 20, 160:180] = True
+    ground = np.linspace(200, 2000, 200)
+    image = (ground * (1 + squares) + rng.normal(0, 5, (200, 200))).astype(dtype)
+    assert (image[:, 180:].min() > image[squares].min()).all()
+
+    def wrong(name, options):
+        found = run(image, name, options, min_area=20) > 0
+        return np.count_nonzero(found != squares) / squares.sum()
+
+    options = OPTIONS[method] | {"window": 51} if "window" in OPTIONS[method] else OPTIONS[method]
+    assert wrong(method, options) < 0.3 < 0.5 < wrong("otsu", {})
+
+
+def test_local_otsu_of_one_tile_is_otsu():
+    image = field(np.uint16)
+    found = run(image, "local_otsu", {"window": 80, "min_contrast": 6.0})
+    np.testing.assert_array_equal(found, run(image, "otsu"))
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+def test_edges_enclose_discs_also_at_the_border(dtype):
+    y, x = np.mgrid[:120, :120]
+    discs = (np.hypot(y - 60, x - 70) < 20) | (np.hypot(y - 60, x - 5) < 20)
+    dark = np.hypot(y - 60, x - 70) < 5
+    image = np.where(discs & ~dark, 150, 20).astype(dtype)
+    found = run(image, "edges") > 0
+    # Up to a pixel off along the outlines, and the dark core is no nucleus.
+    outline = cv2.morphologyEx(
+        (discs & ~dark).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((5, 5))
+    )
+    np.testing.assert_array_equal(found[outline == 0], (discs & ~dark)[outline == 0])
+    assert found[60, 0] and not found[60, 70]
+    assert run(image, "edges", fill_holes=True)[60, 70] == 255
+
+
+@pytest.mark.parametrize("method", sorted(OPTIONS.keys() - {"minimum"}))
+def test_floats_next_to_each_other_are_no_error(method):
+    image = np.full((50, 50), 1000, np.float32)
+    image[10:30, 10:30] = np.nextafter(np.float32(1000), np.float32(2000))
+    assert run(image, method, fitting(method, image.shape)).shape == (50, 50)
+    if method in ("otsu", "isodata", "kmeans", "multiotsu", "yen"):
+        np.testing.assert_array_equal(run(image, method) > 0, image > 1000)
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "what"),
+    [
+        ("niblack", "window", "window"),
+        ("sauvola", "window", "window"),
+        ("local_otsu", "window", "window"),
+        ("edges", "close", "kernel"),
+    ],
+)
+def test_window_larger_than_the_image_is_refused(method, key, what):
+    with pytest.raises(ImageError) as caught:
+        run(field(), method, OPTIONS[method] | {key: 81})
+    assert str(caught.value) == (
+        f"a {what} of 81 pixels is larger than the image of 90 x 80: "
+        f"make threshold.{method}.{key} smaller"
+    )
+
+
 # Images without anything to divide
 
 
 @pytest.mark.parametrize("dtype", WORKING)
 @pytest.mark.parametrize("value", [0, 7, 255])
-@pytest.mark.parametrize("method", ["otsu", "triangle", "li", "adaptive"])
+@pytest.mark.parametrize("method", sorted(OPTIONS.keys() - {"manual"}))
 @pytest.mark.parametrize("shape", [(40, 50), (1, 1), (1, 9)])
 def test_constant_image_has_no_foreground(dtype, value, method, shape):
-    options = OPTIONS[method] if method != "adaptive" else OPTIONS[method] | {"block_size": 1}
-    mask = run(np.full(shape, value, dtype), method, options)
+    mask = run(np.full(shape, value, dtype), method, fitting(method, shape))
     assert (mask.dtype, mask.shape) == (np.uint8, shape)
     assert not mask.any()
 

@@ -2,7 +2,13 @@
 
 import cv2
 import numpy as np
-from skimage.filters import threshold_li, threshold_otsu
+from skimage.filters import (
+    threshold_li,
+    threshold_minimum,
+    threshold_multiotsu,
+    threshold_otsu,
+    threshold_yen,
+)
 from skimage.segmentation import clear_border as without_border_objects
 
 from nucleiflow.batch import open_batch
@@ -17,6 +23,8 @@ OPERATIONS = {
     "dilate": cv2.MORPH_DILATE,
     "gradient": cv2.MORPH_GRADIENT,
 }
+# Variance of what rounding to whole numbers adds.
+ROUNDING = 1 / 12
 
 
 def threshold(
@@ -62,11 +70,7 @@ def otsu(image: np.ndarray) -> np.ndarray:
     """Above the threshold that best separates two classes (Otsu 1979)."""
     if constant(image):
         return np.zeros(image.shape, bool)
-    if image.dtype == np.uint8:
-        level, _ = cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)
-        return image > level
-    counts, centers = histogram(image)
-    return image > threshold_otsu(hist=(counts, centers))
+    return image > otsu_level(image)
 
 
 def triangle(image: np.ndarray) -> np.ndarray:
@@ -78,8 +82,9 @@ def triangle(image: np.ndarray) -> np.ndarray:
         return image > level
     low, high = float(image.min()), float(image.max())
     # The method needs a smooth histogram, so 256 classes for other types, too.
-    scaled = ((image - np.float32(low)) * np.float32(255 / (high - low))).astype(np.uint8)
-    return triangle(scaled)
+    scaled = np.subtract(image, np.float32(low), dtype=np.float32)
+    scaled *= np.float32(255 / (high - low))
+    return triangle(scaled.astype(np.uint8))
 
 
 def li(image: np.ndarray) -> np.ndarray:
@@ -100,11 +105,7 @@ def adaptive(image: np.ndarray, block_size: int, weights: str, offset: float) ->
     For `weights` gaussian, the standard deviation follows from the block size as in OpenCV's
     `adaptiveThreshold`, which this equals on 8 bits up to its rounding of the mean.
     """
-    if block_size > min(image.shape):
-        raise ImageError(
-            f"a block of {block_size} pixels is larger than the image of {image.shape[1]} x "
-            f"{image.shape[0]}: make threshold.adaptive.block_size smaller"
-        )
+    _fits(image, "block", block_size, "threshold.adaptive.block_size")
     size = (block_size, block_size)
     values = image.astype(np.float32)
     border = cv2.BORDER_REPLICATE | cv2.BORDER_ISOLATED
@@ -117,7 +118,406 @@ def adaptive(image: np.ndarray, block_size: int, weights: str, offset: float) ->
     return values > local_mean + np.float32(offset) + spare
 
 
-METHODS = {function.__name__: function for function in (otsu, triangle, li, manual, adaptive)}
+def yen(image: np.ndarray) -> np.ndarray:
+    """Above the threshold of maximum correlation between the classes (Yen et al. 1995)."""
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    with np.errstate(divide="ignore"):
+        return image > threshold_yen(hist=histogram(image))
+
+
+def isodata(image: np.ndarray) -> np.ndarray:
+    """Above the lowest threshold midway between the means of its classes (Ridler, Calvard 1978).
+
+    Equal to scikit-image's `threshold_isodata` with a class a value, but in double precision,
+    so that it holds for images of more than 16 million pixels.
+    """
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    counts, values = histogram(image)
+    below = np.cumsum(counts)
+    total = np.cumsum(counts * values.astype(np.float64))
+    lower = total[:-1] / below[:-1]
+    higher = (total[-1] - total[:-1]) / (below[-1] - below[:-1])
+    # The first value that reaches the middle from below: above it, the difference falls again.
+    distance = (lower + higher) / 2 - values[:-1]
+    fixed = (distance >= 0) & (distance < values[1] - values[0])
+    return image > values[:-1][fixed][0]
+
+
+def minimum(image: np.ndarray) -> np.ndarray:
+    """Above the valley between the two peaks of the smoothed histogram (Prewitt, Mendelsohn 1966).
+
+    Raises ImageError where smoothing does not leave two peaks, as in an image without nuclei:
+    taking it for empty would hide that the method fails on sparse nuclei, too.
+    """
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    try:
+        level = threshold_minimum(hist=coarse_histogram(image))
+    except RuntimeError as error:
+        raise ImageError(
+            "the histogram has no two peaks, one of the background and one of the nuclei: "
+            "set threshold.method to otsu or li"
+        ) from error
+    return image > level
+
+
+def multiotsu(image: np.ndarray, classes: int, background_classes: int) -> np.ndarray:
+    """Above one of the thresholds that best separate several classes (Liao et al. 2001).
+
+    More than 8 bits are put into 256 classes first. With fewer different values than classes,
+    each value is a class.
+    """
+    _some_foreground("multiotsu", classes, background_classes)
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    levels = multiotsu_levels(image, classes)
+    return image > levels[min(background_classes, len(levels)) - 1]
+
+
+def kmeans(image: np.ndarray, classes: int, background_classes: int) -> np.ndarray:
+    """Above one of the borders between clusters of intensities (Lloyd 1982).
+
+    It starts from the thresholds of `multiotsu`, which minimise the same sum of squares up to
+    the width of a class, so the result is that of the best of many random starts.
+    """
+    _some_foreground("kmeans", classes, background_classes)
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    counts, values = occupied(*histogram(image))
+    below = np.concatenate([[0], np.cumsum(counts)])
+    total = np.concatenate([[0], np.cumsum(counts * values)])
+    cuts = cuts_at(values, multiotsu_levels(image, classes))
+    # The sum of squares falls with every change, so this ends.
+    while True:
+        ends = np.concatenate([[0], cuts, [values.size]])
+        means = np.diff(total[ends]) / np.diff(below[ends])
+        moved = cuts_at(values, (means[:-1] + means[1:]) / 2)
+        if np.array_equal(moved, cuts):
+            break
+        cuts = moved
+    cut = cuts[min(background_classes, cuts.size) - 1]
+    return image > (values[cut - 1] + values[cut]) / 2
+
+
+def gaussian_mixture(image: np.ndarray, classes: int, background_classes: int) -> np.ndarray:
+    """Where a mixture of Gaussians has the bright classes more probable (Dempster et al. 1977).
+
+    It starts from the classes of `multiotsu`. The threshold is searched above the mean of the
+    brightest class of background: a wide bright class reaches below a narrow dark one.
+    """
+    _some_foreground("gaussian_mixture", classes, background_classes)
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    counts, values = occupied(*histogram(image))
+    cuts = cuts_at(values, multiotsu_levels(image, classes))
+    member = np.searchsorted(cuts, np.arange(values.size), side="right")
+    shares = (member == np.arange(cuts.size + 1)[:, None]).astype(np.float64)
+    # No class is narrower than the rounding of its values.
+    width = 1.0 if image.dtype.kind == "u" else (values[-1] - values[0]) / 65536
+    likelihood = -np.inf
+    for _ in range(500):
+        weights = shares @ counts
+        means = shares @ (counts * values) / weights
+        spread = (shares * (values - means[:, None]) ** 2) @ counts / weights
+        spread = np.maximum(spread, width**2 * ROUNDING)
+        logs = np.log(weights / counts.sum() / np.sqrt(spread))[:, None]
+        logs = logs - (values - means[:, None]) ** 2 / (2 * spread[:, None])
+        top = logs.max(axis=0)
+        shares = np.exp(logs - top)
+        sums = shares.sum(axis=0)
+        shares /= sums
+        # A class that lost all its pixels has no mean: it stays as good as empty.
+        shares = np.maximum(shares, 1e-300)
+        before, likelihood = likelihood, float(counts @ (top + np.log(sums)) / counts.sum())
+        if likelihood - before < 1e-7:
+            break
+    order = np.argsort(means, kind="stable")
+    dark = order[: min(background_classes, cuts.size)]
+    bright = (shares[dark].sum(axis=0) < 0.5) & (values > means[dark[-1]])
+    if not bright.any():
+        return np.zeros(image.shape, bool)
+    # The mean of a class of background has a value below it, so this is not the first.
+    cut = int(np.argmax(bright))
+    return image > (values[cut - 1] + values[cut]) / 2
+
+
+def robust_background(
+    image: np.ndarray,
+    lower_fraction: float,
+    upper_fraction: float,
+    average: str,
+    deviation: str,
+    deviations: float,
+) -> np.ndarray:
+    """Above the average of the background plus some deviations, as in CellProfiler.
+
+    Average and deviation are those of the image without these fractions of its dimmest and
+    brightest pixels; `mad` is the median absolute deviation from the median, not scaled.
+    """
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    low = int(image.size * lower_fraction)
+    high = image.size - int(image.size * upper_fraction)
+    kept = np.partition(image.ravel(), (low, high - 1))[low:high].astype(np.float64)
+    level = kept.mean() if average == "mean" else np.median(kept)
+    spread = kept.std() if deviation == "sd" else np.median(np.abs(kept - np.median(kept)))
+    return image > level + deviations * spread
+
+
+def hysteresis(
+    image: np.ndarray,
+    low: float | None,
+    high: float | None,
+    low_factor: float,
+    high_factor: float,
+) -> np.ndarray:
+    """Objects (8-connected) above the low threshold that reach above the high one.
+
+    `low` and `high` are in the image's own units. Where they are None, they lie the factor of the
+    way from the background, the median of what Otsu's threshold leaves out, to that threshold.
+    A `low` above `high` counts as `high`.
+    """
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    if low is None or high is None:
+        level = otsu_level(image)
+        ground = float(np.median(image[image <= level]))
+        low = ground + low_factor * (level - ground) if low is None else low
+        high = ground + high_factor * (level - ground) if high is None else high
+    _, objects = cv2.connectedComponents((image > min(low, high)).view(np.uint8), connectivity=8)
+    keep = np.zeros(objects.max() + 1, bool)
+    keep[objects[image > high]] = True
+    keep[0] = False
+    return keep[objects]
+
+
+def niblack(image: np.ndarray, window: int, k: float, min_contrast: float) -> np.ndarray:
+    """Above the mean of the window plus `k` of its standard deviations (Niblack 1986).
+
+    scikit-image's `threshold_niblack`, made for dark ink, with -k. `min_contrast` times the
+    standard deviation of the image's noise is the least height above the mean, so that empty
+    ground stays dark.
+    """
+    _fits(image, "window", window, "threshold.niblack.window")
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    values = image.astype(np.float64)
+    mean, deviation = local_statistics(values, window)
+    deviation *= k
+    mean += np.maximum(deviation, min_contrast * noise(image), out=deviation)
+    return values > mean
+
+
+def sauvola(image: np.ndarray, window: int, k: float, min_contrast: float) -> np.ndarray:
+    """Above the threshold of Sauvola and Pietikäinen (2000), for bright nuclei.
+
+    Their method finds dark ink on paper, so it is scikit-image's `threshold_sauvola` of the
+    inverted image: white is the level that a thousandth of the pixels exceeds, and `r` half the
+    distance from there to the minimum. `min_contrast` as in `niblack`.
+    """
+    _fits(image, "window", window, "threshold.sauvola.window")
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    # Of everything that reaches the level, a thousandth lies above it: debris does not count.
+    rank = image.size - 1 - image.size // 1000
+    white = float(np.partition(image.ravel(), rank)[rank])
+    span = white - float(image.min())
+    if span == 0:
+        return image > white
+    inverted = white - np.minimum(image, image.dtype.type(white)).astype(np.float64)
+    mean, deviation = local_statistics(inverted, window)
+    deviation *= 2 / span
+    deviation -= 1
+    deviation *= k
+    level = (1 + deviation) * mean
+    mean -= min_contrast * noise(image)
+    return inverted < np.minimum(level, mean, out=level)
+
+
+def local_otsu(image: np.ndarray, window: int, min_contrast: float) -> np.ndarray:
+    """Above Otsu's threshold of the neighbourhood.
+
+    The image is cut into tiles of about `window` x `window` pixels. A tile whose two classes
+    have means closer than `min_contrast` standard deviations of the image's noise holds no
+    nuclei: it takes the threshold of the nearest tile that does, but at least so many deviations
+    above its own mean. Between the centres of tiles thresholds are interpolated. Without any
+    tile that holds nuclei there is no foreground.
+    """
+    _fits(image, "window", window, "threshold.local_otsu.window")
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    rows, columns = (max(round(side / window), 1) for side in image.shape)
+    least = min_contrast * noise(image)
+    levels, floors = np.zeros((2, rows, columns))
+    empty = np.ones((rows, columns), np.uint8)
+    tops = np.linspace(0, image.shape[0], rows + 1).round().astype(int)
+    lefts = np.linspace(0, image.shape[1], columns + 1).round().astype(int)
+    for row, column in np.ndindex(rows, columns):
+        tile = image[tops[row] : tops[row + 1], lefts[column] : lefts[column + 1]]
+        floors[row, column] = tile.mean(dtype=np.float64) + least
+        if constant(tile):
+            continue
+        levels[row, column] = otsu_level(tile)
+        bright = tile > levels[row, column]
+        contrast = tile[bright].mean(dtype=np.float64) - tile[~bright].mean(dtype=np.float64)
+        empty[row, column] = contrast < least
+    if empty.all():
+        return np.zeros(image.shape, bool)
+    _, nearest = cv2.distanceTransformWithLabels(
+        empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    known = np.zeros(nearest.max() + 1)
+    known[nearest[empty == 0]] = levels[empty == 0]
+    levels = np.where(empty, np.maximum(known[nearest], floors), levels)
+    level = cv2.resize(levels, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return image > level
+
+
+def edges(
+    image: np.ndarray, sigma: float, low: float, high: float, min_contrast: float, close: int
+) -> np.ndarray:
+    """Regions brighter than the edges around them (Canny 1986).
+
+    Edges are those of OpenCV's `Canny` on the image after a Gaussian blur of `sigma` pixels. Its
+    two thresholds are `low` and `high` times Otsu's threshold of the gradient's magnitude, and
+    the high one is at least `min_contrast` times its median, which is noise. Gaps up to about
+    `close` pixels in the edges are bridged; whatever these divide off and is brighter, on
+    average, than the edges that it touches, is foreground, with these edges.
+    """
+    _fits(image, "kernel", close, "threshold.edges.close")
+    if constant(image):
+        return np.zeros(image.shape, bool)
+    smooth = image.astype(np.float32)
+    if sigma > 0:
+        smooth = cv2.GaussianBlur(smooth, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    dx, dy = (
+        cv2.Sobel(smooth, cv2.CV_32F, *order, borderType=cv2.BORDER_REPLICATE)
+        for order in ((1, 0), (0, 1))
+    )
+    magnitude = cv2.magnitude(dx, dy)
+    if constant(magnitude):
+        return np.zeros(image.shape, bool)
+    upper = max(high * otsu_level(magnitude), min_contrast * float(np.median(magnitude)))
+    # Canny takes gradients as 16-bit integers only.
+    scale = np.iinfo(np.int16).max / float(magnitude.max())
+    walls = cv2.Canny(
+        *(np.rint(slope * np.float32(scale)).astype(np.int16) for slope in (dx, dy)),
+        min(low / high, 1.0) * upper * scale,
+        upper * scale,
+        L2gradient=True,
+    )
+    walls = cv2.morphologyEx(walls, cv2.MORPH_CLOSE, structuring_element("ellipse", close))
+    count, regions = cv2.connectedComponents(~walls, connectivity=4)
+    # A frame without region makes neighbours of the image's outermost pixels, too.
+    framed = cv2.copyMakeBorder(regions, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    rows, columns = np.nonzero(walls)
+    inner = np.bincount(regions.ravel(), smooth.ravel(), count)
+    pixels = np.bincount(regions.ravel(), minlength=count)
+    outer, touching = np.zeros((2, count))
+    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        beside = framed[rows + down, columns + right]
+        outer += np.bincount(beside, smooth[rows, columns], count)
+        touching += np.bincount(beside, minlength=count)
+    bright = inner * touching > outer * pixels
+    # Component 0 is the edges themselves.
+    bright[0] = False
+    inside = bright[regions].view(np.uint8)
+    around = cv2.dilate(inside, structuring_element("rectangle", 3))
+    return (inside > 0) | ((around > 0) & (walls > 0))
+
+
+METHODS = {
+    function.__name__: function
+    for function in (
+        otsu,
+        triangle,
+        li,
+        yen,
+        isodata,
+        minimum,
+        multiotsu,
+        kmeans,
+        gaussian_mixture,
+        robust_background,
+        manual,
+        hysteresis,
+        adaptive,
+        niblack,
+        sauvola,
+        local_otsu,
+        edges,
+    )
+}
+
+
+def otsu_level(image: np.ndarray) -> float:
+    """Otsu's threshold of an image of two values or more."""
+    if image.dtype == np.uint8:
+        return cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)[0]
+    return threshold_otsu(hist=histogram(image))
+
+
+def multiotsu_levels(image: np.ndarray, classes: int) -> np.ndarray:
+    """Thresholds between so many classes, or fewer where there are fewer values."""
+    counts, values = coarse_histogram(image)
+    classes = min(classes, np.count_nonzero(counts))
+    # The library gives the middle of the last class below, but the whole of it lies below.
+    half = (values[1] - values[0]) / 2
+    return threshold_multiotsu(classes=classes, hist=(counts, values)) + half
+
+
+def occupied(counts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A histogram without its empty classes, values in double precision."""
+    return counts[counts > 0], values[counts > 0].astype(np.float64)
+
+
+def cuts_at(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """How many of the sorted values lie at or below each level, without cuts that divide none."""
+    cuts = np.unique(np.searchsorted(values, levels, side="right"))
+    return cuts[(cuts > 0) & (cuts < values.size)]
+
+
+def local_statistics(values: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the window around each pixel of a float64 image."""
+    size, border = (window, window), cv2.BORDER_REFLECT_101
+    mean = cv2.blur(values, size, borderType=border)
+    deviation = cv2.sqrBoxFilter(values, cv2.CV_64F, size, borderType=border)
+    deviation -= mean * mean
+    np.maximum(deviation, 0, out=deviation)
+    return mean, np.sqrt(deviation, out=deviation)
+
+
+def noise(image: np.ndarray) -> float:
+    """Standard deviation of the noise, from the median difference of pixels next to each other.
+
+    Five pixels apart, as a blur makes those beside each other alike. Integers have no less noise
+    than rounding makes.
+    """
+    image = image if image.shape[1] > 1 else image.T
+    apart = min(5, image.shape[1] - 1)
+    some = image[:: max(image.shape[0] // 512, 1)].astype(np.float32)
+    difference = float(np.median(np.abs(some[:, apart:] - some[:, :-apart])))
+    least = ROUNDING**0.5 if image.dtype.kind == "u" else 0.0
+    # The median of a Gaussian's absolute value is 0.6745 standard deviations.
+    return max(difference / (0.6745 * 2**0.5), least)
+
+
+def _fits(image: np.ndarray, what: str, size: int, key: str) -> None:
+    if size > min(image.shape):
+        raise ImageError(
+            f"a {what} of {size} pixels is larger than the image of {image.shape[1]} x "
+            f"{image.shape[0]}: make {key} smaller"
+        )
+
+
+def _some_foreground(method: str, classes: int, background_classes: int) -> None:
+    if background_classes >= classes:
+        raise ImageError(
+            f"threshold.{method}.background_classes is {background_classes}, which leaves no "
+            f"class of threshold.{method}.classes, {classes}, to the nuclei: make it smaller"
+        )
 
 
 def morph(
@@ -165,7 +565,24 @@ def histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low = int(image.min())
         counts = np.bincount(image.ravel())[low:]
         return counts, np.arange(low, low + counts.size)
-    counts, edges = np.histogram(image, bins=1 << 16)
+    return _classes(image, 1 << 16)
+
+
+def coarse_histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and their values: 256 classes, or for integers as few as hold equally many values."""
+    if image.dtype.kind != "u":
+        return _classes(image, 256)
+    counts, values = histogram(image)
+    # Classes of unequal numbers of values would be peaks and valleys by themselves.
+    width = -(-counts.size // 256)
+    counts = np.pad(counts, (0, -counts.size % width)).reshape(-1, width).sum(axis=1)
+    return counts, values[::width] + (width - 1) / 2
+
+
+def _classes(image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    # In double precision, as float32 has no room for classes between values close to each other.
+    ends = np.float64(image.min()), np.float64(image.max())
+    counts, edges = np.histogram(image, count, ends)
     return counts, (edges[:-1] + edges[1:]) / 2
 
 

@@ -72,6 +72,14 @@ def load(config: dict, schema: dict) -> dict:
             "config: preprocess.denoise.gaussian.sigma and preprocess.denoise.gaussian.kernel "
             "are both null, set at least one of them"
         )
+    threshold = settings["threshold"]
+    options = threshold.get(threshold["method"], {})
+    if options.get("background_classes", 0) >= options.get("classes", 1):
+        key = f"threshold.{threshold['method']}"
+        raise ConfigError(
+            f"config: {key}.background_classes is {options['background_classes']}, must be below "
+            f"{key}.classes, which is {options['classes']}"
+        )
     watershed = settings["watershed"]
     if watershed["background"] and watershed["method"] != "opencv":
         raise ConfigError(
