@@ -3,7 +3,6 @@
 Each test runs in a process of its own, as forking from pytest's would copy its threads.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -66,14 +65,12 @@ def test_error_of_the_function_ends_the_job(before):
 
 
 def test_prepare_runs_in_each_process():
-    text = "in_all = in_processes(lambda_free, [1, -11, 2], 1, os.putenv, ('NUCLEI', '7'))\n"
-    text = "def lambda_free(n):\n    if n < 0: os.kill(os.getpid(), -n)\n"
+    text = "def prepared(n):\n    if n < 0: os.kill(os.getpid(), -n)\n"
     text += "    return os.popen('echo $NUCLEI').read().strip()\n"
-    text += "print(list(in_processes(lambda_free, [1, -11, 2], 1, os.putenv, ('NUCLEI', '7'))))"
+    text += "print(list(in_processes(prepared, [1, -11, 2], 1, os.putenv, ('NUCLEI', '7'))))"
     assert run(text) == "['7', Crash(signal='SIGSEGV'), '7']"
 
 
 def test_no_process_is_left():
     text = "import multiprocessing\nlist(in_processes(work, [0, -11, 2], 2))\n"
     assert run(text + "print(multiprocessing.active_children())") == "[]"
-    assert os.getpid()
