@@ -12,7 +12,15 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> int:
     """Run all parts; returns how many failed."""
-    parts = ("accuracy.py", "methods.py", "reading.py", "inventory.py", "planning.py", "speed.py")
+    parts = (
+        "accuracy.py",
+        "methods.py",
+        "filters.py",
+        "reading.py",
+        "inventory.py",
+        "planning.py",
+        "speed.py",
+    )
     return sum(subprocess.run([sys.executable, HERE / part]).returncode != 0 for part in parts)
 
 

@@ -626,6 +626,23 @@ def test_times_in_the_file_of_each_channel(tmp_path):
     with open_field(tmp_path, files, View(), time=2) as opened:
         np.testing.assert_array_equal(opened.image(0), stacks[0, 2])
         np.testing.assert_array_equal(opened.image(1), stacks[1, 2])
+        assert (opened.time, opened.times) == (2, 3)
+        before = opened.at(0)
+        assert (before.time, before.times, before.at(2).time) == (0, 3, 2)
+        np.testing.assert_array_equal(before.image(1), stacks[1, 0])
+
+
+def test_other_times_of_a_scene_are_seen_in_the_same_way(tmp_path):
+    one, two = random(3, 2, 4, 10, 12), random(1, 1, 1, 20, 12)
+    write_ome(tmp_path / "a.ome.tif", one, two)
+    view = View(z="mean", crop={"x": 2, "y": 1, "width": 5, "height": 6})
+    with open_field(tmp_path, [File("a.ome.tif")], view, scene=0, time=2) as opened:
+        assert (opened.time, opened.times) == (2, 3)
+        for time in range(3):
+            expected = one[time, 1, :, 1:7, 2:7].mean(axis=0, dtype=np.float32)
+            np.testing.assert_allclose(opened.at(time).image(1), expected, rtol=1e-6)
+    with open_field(tmp_path, [File("a.ome.tif")], View(), scene=1) as opened:
+        assert (opened.time, opened.times) == (0, 1)
 
 
 def test_channel_that_was_exported_as_a_colour_image_is_its_only_lit_sample(tmp_path):

@@ -1,11 +1,12 @@
 """A field of view: the files of one image as named channels, projected along z."""
 
 import fnmatch
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +84,10 @@ class Field:
     view : View
     load : function
         From the index of a channel and the number of a plane to a (Y, X) array.
+    time, times : int
+        Which of how many times of its files it is.
+    load_at : function
+        `load` of any time, which comes first.
     """
 
     names: tuple[str, ...]
@@ -95,6 +100,13 @@ class Field:
     pixel_size_source: str
     view: View
     load: Callable[[int, int], np.ndarray]
+    time: int = 0
+    times: int = 1
+    load_at: Callable[[int, int, int], np.ndarray] | None = None
+
+    def at(self, time: int) -> "Field":
+        """The same field at another time of its files, from 0 to below `times`."""
+        return replace(self, time=time, load=functools.partial(self.load_at, time))
 
     def image(self, channel: int) -> np.ndarray:
         """A channel, projected, cropped and resized: a (Y, X) array."""
@@ -197,6 +209,9 @@ def open_field(
             *_facts(chosen),
             view,
             lambda channel, z: chosen.load(time, channel, z),
+            time,
+            chosen.times,
+            chosen.load,
         )
 
 
@@ -362,7 +377,7 @@ def _joined(folder: Path, files: Sequence[File], view: View, time: int) -> tuple
     def of_channel(channel: int) -> dict[int | None, File]:
         return by_channel[stated[channel].name if apart else ""]
 
-    def load(channel: int, z: int) -> np.ndarray:
+    def load(time: int, channel: int, z: int) -> np.ndarray:
         file = of_channel(channel).get(z) or of_channel(channel)[None]
         with _opened(folder, [file], view) as scenes:
             scene = _only_scene(scenes)
@@ -389,7 +404,9 @@ def _joined(folder: Path, files: Sequence[File], view: View, time: int) -> tuple
             )
         planes.append(numbers or tuple(range(first.planes)))
     names = channel_names(stated, view.channels)
-    return Field(names, stated, tuple(planes), *_facts(first), view, load), first.times
+    at_time = functools.partial(load, time)
+    facts = (*_facts(first), view, at_time, time, first.times, load)
+    return Field(names, stated, tuple(planes), *facts), first.times
 
 
 def _only_sample(scene: Scene, file: File, time: int, z: int) -> np.ndarray:
