@@ -113,6 +113,14 @@ def batch_name(directory: str, first: str) -> str:
     return f"{_slug('root' if directory == '.' else directory)}.{_slug(first)}.{digest}"
 
 
+def directory_name(directory: str) -> str:
+    """A directory as a part of paths: itself where it is a plain name, else `SLUG.HASH`."""
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", directory):
+        return directory
+    digest = hashlib.blake2b(directory.encode(), digest_size=4).hexdigest()
+    return f"{_slug('root' if directory == '.' else directory)}.{digest}"
+
+
 def cut(names: list[str], size: int) -> list[slice]:
     """Cut a sorted list of names into runs of about `size`, each decided by its own names alone.
 
