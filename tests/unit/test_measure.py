@@ -363,9 +363,11 @@ def test_stage_measures_the_channels_that_are_asked_for(which, columns):
     item = SimpleNamespace(
         field=lambda view: nullcontext(opened(**view)),
         read={"labels": drawn()}.get,
+        record={},
         facts={},
     )
     settings = {"channels": which, "properties": ["intensity_mean"], "frame": 0}
+    settings["objects"] = ["nuclei"]
     products = measure.compute(item, settings | {"view": {"segment": "blue"}, "csv": True})
     assert list(item.result.columns) == ["label", *columns, "on_border"]
     assert item.facts == {"objects": 4}

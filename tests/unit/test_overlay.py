@@ -112,7 +112,7 @@ def computed(stack, stated, stretch, segment=0, **view):
     )
     labels = square()[2:10, 3:11] if view else square()
     item = SimpleNamespace(field=lambda view: nullcontext(field), read={"labels": labels}.get)
-    settings = {"view": {}, "stretch": stretch, "format": "png"}
+    settings = {"view": {}, "stretch": stretch, "format": "png", "cells_color": None}
     drawing = {"color": "yellow", "thickness": 1, "lines": False}
     ending, data = overlay.compute(item, settings | drawing)["overlay"]
     assert ending == "png"
@@ -149,6 +149,27 @@ def test_picture_shows_what_the_crop_leaves():
     crop = {"x": 3, "y": 2, "width": 8, "height": 8}
     expected = draw(square()[2:10, 3:11], image=for_display(stack[0, 0, 2:10, 3:11]))
     np.testing.assert_array_equal(computed(stack, (Channel(),), True, crop=crop), expected)
+
+
+def test_cells_are_outlined_in_their_own_colour_below_the_nuclei():
+    cells = np.zeros((12, 14), np.int32)
+    cells[3:11, 2:12] = 1
+    field = Field(
+        *(("",), (Channel(),), ((0,),), 12, 14, np.dtype(np.uint8), None, ""),
+        View(segment=0),
+        lambda channel, z: np.zeros((12, 14), np.uint8),
+    )
+    item = SimpleNamespace(
+        field=lambda view: nullcontext(field), read={"labels": square(), "cells": cells}.get
+    )
+    settings = {"view": {}, "stretch": False, "format": "png", "cells_color": [0, 9, 9]}
+    drawing = {"color": "yellow", "thickness": 1, "lines": False}
+    _, data = overlay.compute(item, settings | drawing)["overlay"]
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    yellow, other = ((picture == color).all(axis=2) for color in ((255, 255, 0), (0, 9, 9)))
+    # Of the 32 pixels around the cell, 6 are those of the nucleus, whose ring has 18.
+    assert (yellow.sum(), other.sum()) == (18, 32 - 6)
+    assert picture[3, 2:12, 0].tolist() == [0, 0, *[255] * 6, 0, 0]
 
 
 # Contact sheet

@@ -2,19 +2,20 @@
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-from skimage.measure import regionprops_table
 
 from nucleiflow.batch import Batch, open_batch
 from nucleiflow.field import Field, pick
+from nucleiflow.flat_field import corrected
 from nucleiflow.images import ImageError
 from nucleiflow.labels import border_pixels
+from nucleiflow.properties import of_intensity, of_objects
 
 # Numbers of pixels, which scikit-image gives as floats.
 COUNTS = ("label", "num_pixels", "area", "area_bbox", "area_convex", "area_filled", "euler_number")
@@ -48,45 +49,89 @@ def measure(
         The same columns of the same types without any nucleus. Lengths in pixels, areas in
         pixels, intensities in the units of the image, `orientation` in radians.
     """
-    shapes = [name for name in properties if not of_intensity(name)]
-    table = pd.DataFrame(regionprops_table(labels, properties=["label", *shapes]))
-    parts = [table]
+    return measure_objects({"nuclei": labels}, channels, properties, frame)
+
+
+def measure_objects(
+    objects: dict[str, np.ndarray],
+    channels: Iterable[tuple[str, np.ndarray]],
+    properties: list[str],
+    frame: int,
+    nuclei: bool = True,
+) -> pd.DataFrame:
+    """Measure nuclei, and what belongs to each, in one or more channels.
+
+    Parameters
+    ----------
+    objects : dict of (Y, X) arrays of int32
+        `nuclei`, and other objects by their names, which have the numbers of their nuclei.
+    channels, properties, frame
+        As in `measure`. Only nuclei keep off the frame.
+    nuclei : bool
+        Measure nuclei, too. Their `label` and `on_border` are always there.
+
+    Returns
+    -------
+    DataFrame
+        That of `measure`, and the same columns for each of the other objects, with its name and
+        `_` before theirs, `label` left out. Of an object without a pixel, `area` and `num_pixels`
+        are 0, `on_border` is false, and other values are missing.
+    """
+    properties_of = dict.fromkeys(objects, properties) | ({} if nuclei else {"nuclei": []})
+    parts = {name: [_shapes(objects[name], properties_of[name])] for name in objects}
     for channel, raw in channels:
-        if labels.shape != raw.shape:
-            raise ImageError(
-                f"the labels have {labels.shape} pixels and the image {raw.shape}: "
-                "the image changed while the workflow ran, run it again"
-            )
-        part = _intensities(labels, raw, [name for name in properties if of_intensity(name)])
-        parts.append(part.add_suffix(f"_{channel}") if channel else part)
-    table = pd.concat(parts, axis=1)
+        for name, labels in objects.items():
+            part = _intensities(labels, raw, properties_of[name])
+            parts[name].append(part.add_suffix(f"_{channel}") if channel else part)
+    tables = []
+    for name, labels in objects.items():
+        inset = frame if name == "nuclei" else 0
+        table = _typed(pd.concat(parts[name], axis=1), labels, properties_of[name], inset)
+        tables.append(table if name == "nuclei" else _beside(tables[0], table, name))
+    return pd.concat(tables, axis=1)
+
+
+def _typed(
+    table: pd.DataFrame, labels: np.ndarray, properties: list[str], frame: int
+) -> pd.DataFrame:
+    """The columns of one kind of objects in their order and types, with `on_border`."""
     table = table[_in_order(table.columns, ["label", *properties])]
-    whole = [name for name in table if name in COUNTS or name.startswith("bbox-")]
+    whole = [name for name in table if _is_whole(name)]
     table = table.astype({name: np.int64 if name in whole else np.float64 for name in table})
     table["on_border"] = table["label"].isin(np.unique(border_pixels(labels, frame)))
     return table
 
 
-def of_intensity(name: str) -> bool:
-    """Whether a property is one of a channel rather than of the shape."""
-    return name.startswith("intensity_") or "_weighted" in name
+def _beside(nuclei: pd.DataFrame, table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of other objects in the order of their nuclei, where some may have none."""
+    # Whole numbers of pandas' own type can be missing.
+    table = table.astype({column: "Int64" for column in table if _is_whole(column)})
+    table = table.set_index("label").reindex(nuclei["label"]).reset_index(drop=True)
+    for column in {"area", "num_pixels"} & set(table):
+        table[column] = table[column].fillna(0).astype(np.int64)
+    table["on_border"] = table["on_border"].eq(True)
+    return table.add_prefix(f"{name}_")
+
+
+def _is_whole(column: str) -> bool:
+    return column in COUNTS or column.startswith("bbox-")
+
+
+def _shapes(labels: np.ndarray, properties: list[str]) -> pd.DataFrame:
+    """The properties of shape, a row an object in the order of the labels, with `label`."""
+    shapes = [name for name in properties if not of_intensity(name)]
+    return of_objects(labels, None, shapes)
 
 
 def _intensities(labels: np.ndarray, raw: np.ndarray, properties: list[str]) -> pd.DataFrame:
-    """The properties of one channel, a row a nucleus in the order of the labels."""
-    from_library = [name for name in properties if name != "intensity_sum"]
-    table = pd.DataFrame(regionprops_table(labels, raw, properties=["label", *from_library]))
-    if "intensity_sum" in properties:
-        table["intensity_sum"] = intensity_sum(labels, raw)[table["label"]]
-    return table.drop(columns="label")
-
-
-def intensity_sum(labels: np.ndarray, raw: np.ndarray) -> np.ndarray:
-    """Sum of the intensities under each label, (largest label + 1,) array of float64."""
-    inside = labels > 0
-    return np.bincount(
-        labels[inside], weights=raw[inside].astype(np.float64), minlength=int(labels.max()) + 1
-    )
+    """The properties of one channel, a row an object in the order of the labels."""
+    if labels.shape != raw.shape:
+        raise ImageError(
+            f"the labels have {labels.shape} pixels and the image {raw.shape}: "
+            "the image changed while the workflow ran, run it again"
+        )
+    wanted = [name for name in properties if of_intensity(name)]
+    return of_objects(labels, raw, wanted).drop(columns="label")
 
 
 def _in_order(columns: Iterable[str], names: list[str]) -> list[str]:
@@ -113,12 +158,18 @@ def measured(field: Field, which: str | list[str | int]) -> list[int]:
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
-    view, which, csv = (settings.pop(key) for key in ("view", "channels", "csv"))
+    view, which, csv, objects = (
+        settings.pop(key) for key in ("view", "channels", "csv", "objects")
+    )
+    illumination = settings.pop("illumination", None)
+    labels = {"nuclei": item.read("labels")}
+    labels |= {name: item.read(name) for name in objects if name != "nuclei"}
     with item.field(view) as field:
         # Columns of a channel that the user did not choose among others need not tell which.
         names = [""] * len(field.names) if which == "segmented" else field.names
-        channels = ((names[index], field.image(index)) for index in measured(field, which))
-        table = measure(item.read("labels"), channels, **settings)
+        even = corrected(field, illumination, item.record, exact=True)
+        channels = ((names[index], even.image(index)) for index in measured(field, which))
+        table = measure_objects(labels, channels, nuclei="nuclei" in objects, **settings)
     item.facts["objects"] = len(table)
     item.result = table
     return {"csv": ("csv", as_csv(table))} if csv else {}
@@ -131,7 +182,9 @@ def as_csv(table: pd.DataFrame) -> bytes:
     return sink.getvalue()
 
 
-def batch_table(batch: Batch, properties: list[str]) -> pa.Table:
+def batch_table(
+    batch: Batch, properties: list[str], objects: Sequence[str] = ("nuclei",)
+) -> pa.Table:
     """The tables of a batch's images in one, with the names of directory, batch and image.
 
     Of a channel that an image does not have, its nuclei have no values.
@@ -142,7 +195,8 @@ def batch_table(batch: Batch, properties: list[str]) -> pa.Table:
         if item.result is not None
     ]
     if not tables:
-        table = measure(np.zeros((1, 1), np.int32), [], properties, 0).assign(image="")
+        nothing = dict.fromkeys(["nuclei", *objects], np.zeros((1, 1), np.int32))
+        table = measure_objects(nothing, [], properties, 0, "nuclei" in objects).assign(image="")
     else:
         # Columns of the image with the most channels come first. Empty tables have their say.
         widest = max(tables, key=lambda table: table.shape[1])
@@ -157,7 +211,7 @@ if "snakemake" in globals():
     with open_batch(snakemake) as batch:
         batch.map(compute)
         pq.write_table(
-            batch_table(batch, batch.settings["properties"]),
+            batch_table(batch, batch.settings["properties"], batch.settings["objects"]),
             batch.folder / "objects.parquet",
             compression="zstd",
         )

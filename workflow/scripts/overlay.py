@@ -1,4 +1,4 @@
-"""Overlays: the image with the outlines of its nuclei, to see whether it worked."""
+"""Overlays: the image with the outlines of nuclei and cells, to see whether it worked."""
 
 import cv2
 import numpy as np
@@ -51,12 +51,17 @@ def overlay(
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
-    view, stretch, ending = (settings.pop(key) for key in ("view", "stretch", "format"))
+    view, stretch, ending, cells_color = (
+        settings.pop(key) for key in ("view", "stretch", "format", "cells_color")
+    )
     with item.field(view) as field:
         image = field.rgb()
         if image is None or image.dtype != np.uint8:
             image = field.image(field.segmented())
-    picture = overlay(for_display(image, stretch), item.read("labels"), **settings)
+    picture = for_display(image, stretch)
+    if cells_color is not None:
+        picture = overlay(picture, item.read("cells"), **settings | {"color": cells_color})
+    picture = overlay(picture, item.read("labels"), **settings)
     return {"overlay": (ending, encode_picture(picture, ending))}
 
 

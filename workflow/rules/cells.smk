@@ -1,0 +1,27 @@
+# Cells, their cytoplasm and rings, from nuclei: only where the config asks for them.
+
+
+rule cells:
+    input:
+        labels=f"{RESULTS}/watershed/{{batch}}",
+    output:
+        **secondary_products(),
+    log:
+        LOG.format("cells"),
+    benchmark:
+        BENCHMARK.format("cells")
+    priority: 4
+    group:
+        "batch"
+    conda:
+        "../envs/nucleiflow.yaml"
+    threads: 4
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
+    params:
+        plan=PLAN,
+        settings=settings_of("cells"),
+        modules=modules("cells"),
+    script:
+        "../scripts/cells.py"
