@@ -1,0 +1,142 @@
+"""What many regions of an image are like, from one look at its pixels."""
+
+import cv2
+import numpy as np
+
+
+def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> np.ndarray:
+    """A quantile of the values under each label.
+
+    Parameters
+    ----------
+    labels : (Y, X) array of int32
+        0 background, 1..count regions, which may have no pixel.
+    values : (Y, X) array of numbers
+    q : float
+        From 0 to 1. It is the value of that rank, without interpolation, to nine digits of the
+        range of all values.
+    count : int
+
+    Returns
+    -------
+    (count + 1,) array of float64
+        0 for regions without pixels.
+    """
+    inside = np.flatnonzero(labels)
+    result = np.zeros(count + 1)
+    if inside.size == 0:
+        return result
+    label, value = labels.ravel()[inside], values.ravel()[inside].astype(np.float64)
+    low = value.min()
+    span = (value.max() - low) * (1 + 1e-6) or 1.0
+    # With the label as the whole part of a number and the value as its fraction, one sort does.
+    key = np.sort(label + (value - low) / span)
+    pixels = np.bincount(label, minlength=count + 1)
+    found = np.flatnonzero(pixels)
+    rank = np.minimum((pixels * q).astype(np.intp), pixels - 1)
+    first = np.cumsum(pixels) - pixels
+    result[found] = (key[(first + rank)[found]] - found) * span + low
+    return result
+
+
+def moments(labels: np.ndarray, count: int) -> np.ndarray:
+    """Area, first and second moments of each region; those of regions that join add up.
+
+    Parameters
+    ----------
+    labels : (Y, X) array of int32
+        0 background, 1..count regions.
+    count : int
+
+    Returns
+    -------
+    (count + 1, 6) array of float64
+        Numbers of pixels, and sums of y, x, y * y, x * x and x * y. Row 0 is zero.
+    """
+    inside = np.flatnonzero(labels)
+    label = labels.ravel()[inside]
+    y, x = np.divmod(inside, labels.shape[1])
+    y, x = y.astype(np.float64), x.astype(np.float64)
+    weights = (None, y, x, y * y, x * x, x * y)
+    return np.stack([np.bincount(label, weight, count + 1) for weight in weights], axis=1)
+
+
+def ellipticity(sums: np.ndarray) -> np.ndarray:
+    """Area of regions over that of the ellipse with the same second moments, at most 1.
+
+    1 for an ellipse, 0.89 for two discs of a size that touch. It tells what solidity tells, and is
+    known for a union of regions without another look at the pixels.
+
+    Parameters
+    ----------
+    sums : (n, 6) array of float64
+        As `moments` gives them.
+
+    Returns
+    -------
+    (n,) array of float64
+    """
+    area = np.maximum(sums[:, 0], 1)
+    y, x, yy, xx, xy = (sums[:, 1:] / area[:, None]).T
+    # The second moment of a pixel, which is a square, about its own centre is a twelfth.
+    spread = (yy - y * y + 1 / 12) * (xx - x * x + 1 / 12) - (xy - x * y) ** 2
+    return np.minimum(area / (4 * np.pi * np.sqrt(np.maximum(spread, 1e-9))), 1)
+
+
+def nearest(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The region nearest to each pixel.
+
+    Parameters
+    ----------
+    labels : (Y, X) array of int32
+        0 background; some region must be there.
+
+    Returns
+    -------
+    labels : (Y, X) array of int32
+    distance : (Y, X) array of float32
+        In pixels, 0 inside of regions; right to some percent, as OpenCV's 5 x 5 mask.
+    """
+    inside = labels > 0
+    distance, places = cv2.distanceTransformWithLabels(
+        (~inside).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owner = np.zeros(int(places.max()) + 1, np.int32)
+    owner[places[inside]] = labels[inside]
+    return owner[places], distance
+
+
+def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.ndarray:
+    """The ground around and below objects: a Gaussian mean of what lies outside of them.
+
+    Where next to nothing of it is near, ground up to four times as far counts.
+
+    Parameters
+    ----------
+    image : (Y, X) array of float32
+    objects : (Y, X) array of bool
+    sigma : float
+        Standard deviation of the mean in pixels.
+
+    Returns
+    -------
+    (Y, X) array of float32
+        0 without any ground.
+    """
+    height, width = image.shape
+    shrink = max(int(sigma / 3), 1)
+    size = (-(-width // shrink), -(-height // shrink))
+    outside = (~objects).astype(np.float32)
+    # What is so wide is the same on a smaller image.
+    parts = [
+        cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (image * outside, outside)
+    ]
+    light, share = (part * np.float32(1e-9) for part in map(np.mean, parts))
+    for factor, trust in ((1, 1.0), (4, 1e-3)):
+        blur = max(factor * sigma / shrink, 0.3)
+        near, many = (
+            cv2.GaussianBlur(part, (0, 0), blur, borderType=cv2.BORDER_REPLICATE) for part in parts
+        )
+        light, share = light + np.float32(trust) * near, share + np.float32(trust) * many
+    ground = light / np.maximum(share, np.float32(1e-12))
+    return cv2.resize(ground, (width, height), interpolation=cv2.INTER_LINEAR)
