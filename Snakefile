@@ -22,6 +22,8 @@ rule all:
 
 
 rule preprocess:
+    input:
+        flat_fields,
     output:
         **products("preprocessed", "channel"),
     log:
@@ -75,6 +77,7 @@ rule threshold:
 rule markers:
     input:
         mask=f"{RESULTS}/threshold/{{batch}}",
+        preprocessed=f"{RESULTS}/preprocess/{{batch}}",
     output:
         **products(
             "markers", "sure_background", "sure_foreground", "unknown", "distance"
@@ -95,6 +98,7 @@ rule markers:
     params:
         plan=PLAN,
         settings=settings_of("markers"),
+        seeds=seeds_fingerprint,
         modules=modules("markers"),
     script:
         "workflow/scripts/markers.py"
@@ -102,8 +106,10 @@ rule markers:
 
 rule watershed:
     input:
+        flat_fields,
         markers=f"{RESULTS}/markers/{{batch}}",
         mask=f"{RESULTS}/threshold/{{batch}}",
+        preprocessed=f"{RESULTS}/preprocess/{{batch}}",
     output:
         **products("labels"),
     log:
@@ -129,7 +135,8 @@ rule watershed:
 
 rule measure:
     input:
-        labels=f"{RESULTS}/watershed/{{batch}}",
+        flat_fields,
+        **labelled(*OBJECTS),
     output:
         csv=directory(f"{RESULTS}/measure/{{batch}}"),
     log:
@@ -153,14 +160,30 @@ rule measure:
         "workflow/scripts/measure.py"
 
 
+if SECONDARY:
+
+    include: "workflow/rules/cells.smk"
+
+
+if not FOUND_HERE:
+
+    include: "workflow/rules/labels.smk"
+
+
 include: "workflow/rules/inventory.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/illumination.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/tuning.smk"
 
 
 onstart:
     write_plan()
+    write_sample()
 
 
 onsuccess:
     remove_stale()
+    remove_untried()

@@ -17,6 +17,7 @@ import watershed  # noqa: E402
 from nucleiflow import settings  # noqa: E402
 from nucleiflow.display import for_display  # noqa: E402
 from nucleiflow.field import File, View, open_field  # noqa: E402
+from nucleiflow.scale import diameter  # noqa: E402
 
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
@@ -38,8 +39,11 @@ def read(path: Path) -> np.ndarray:
 
 def segment(raw: np.ndarray, options: dict[str, dict]) -> np.ndarray:
     """The first four stages: from the channel with the nuclei to labels."""
-    preprocessed = preprocess.preprocess(raw, **options["preprocess"]["denoise"])
+    steps = {key: options["preprocess"][key] for key in ("denoise", "background", "log")}
+    preprocessed = preprocess.preprocess(raw, **steps)
     mask = threshold.threshold(preprocessed, **options["threshold"])
-    seeds = markers.find_markers(mask, **options["markers"])["markers"]
+    size = diameter(mask)
+    found = markers.find_markers(mask, **options["markers"], image=preprocessed, diameter=size)
     flooded = for_display(raw) if options["watershed"]["method"] == "opencv" else None
-    return watershed.watershed(flooded, mask, seeds, **options["watershed"])
+    others = {"preprocessed": preprocessed, "raw": raw, "diameter": size}
+    return watershed.watershed(flooded, mask, found["markers"], **options["watershed"], **others)[0]

@@ -44,7 +44,7 @@ def test_default_profile_leaves_the_slurm_profile_alone():
 def test_profiles_name_rules_and_groups_that_exist(rules, groups):
     # Snakemake accepts unknown names in silence.
     assert {"preprocess", "threshold", "markers", "watershed", "measure", "overlay"} <= rules
-    assert groups == {"batch"}
+    assert groups == {"batch", "sample"}
     for name in ("default", "slurm"):
         settings = profile(name)
         for key in ("set-threads", "set-resources", "groups"):

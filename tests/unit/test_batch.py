@@ -643,20 +643,31 @@ def stages(config, schema):
         for name in ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
     }
     again = {"view": view(config)}
-    first = {"denoise": sections["preprocess"]["denoise"]} | again
+    steps = ("combine", "denoise", "background", "log")
+    first = {key: sections["preprocess"][key] for key in steps} | again
     frame = 1 if config["watershed"]["method"] == "opencv" else 0
     return [
         (preprocess, first, (), ("preprocessed", "channel")),
-        (threshold, sections["threshold"], ("preprocessed",), ("mask",)),
-        (markers, sections["markers"], ("mask",), ("markers", "distance")),
-        (watershed, sections["watershed"] | again, ("markers", "mask"), ("labels",)),
+        (threshold, sections["threshold"] | {"diameter": "auto"}, ("preprocessed",), ("mask",)),
+        (markers, sections["markers"], ("mask", "preprocessed"), ("markers", "distance")),
+        (
+            watershed,
+            sections["watershed"] | again,
+            ("markers", "mask", "preprocessed"),
+            ("labels",),
+        ),
         (
             measure,
-            sections["measure"] | again | {"frame": frame, "csv": True},
+            sections["measure"] | again | {"frame": frame, "csv": True, "objects": ["nuclei"]},
             ("labels",),
             ("csv",),
         ),
-        (overlay, sections["overlay"] | again | {"lines": False}, ("labels",), ("overlay",)),
+        (
+            overlay,
+            sections["overlay"] | again | {"lines": False, "cells_color": None},
+            ("labels",),
+            ("overlay",),
+        ),
     ]
 
 
@@ -698,7 +709,12 @@ def test_awkward_images_give_rows_and_sentences(tmp_path, schema, method):
             "preprocess": {"denoise": {"method": "none"}},
             "threshold": {"method": "otsu", "fill_holes": True, "min_area": 0},
             "markers": {"method": "fraction", "sure_background": {"size": 1, "iterations": 1}},
-            "watershed": {"method": method, "min_area": 0},
+            "watershed": {
+                "method": method,
+                "min_area": 0,
+                "refine": {"level": None},
+                "debris": {"area": 0, "contrast": 0, "content": 0},
+            },
             "measure": {
                 "channels": "segmented",
                 "properties": ["area", "intensity_mean", "intensity_sum"],

@@ -7,19 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
+from skimage.feature import blob_log, peak_local_max
 from skimage.morphology import reconstruction
 
 import markers
 from nucleiflow import settings
+from nucleiflow.field import View
+from nucleiflow.images import ImageError
 
 GROWN = {"shape": "rectangle", "size": 3, "iterations": 2}
 METHODS = ("fraction", "fraction_of_object", "h_maxima")
+BY_SCALE = ("peaks", "log", "intensity")
+WORKING = [np.uint8, np.uint16, np.float32]
 
 
 @pytest.fixture(scope="module")
 def options(schema):
     """Each method's options by default."""
-    return {name: settings.load({}, schema)["markers"][name] for name in METHODS}
+    return {name: settings.load({}, schema)["markers"][name] for name in (*METHODS, *BY_SCALE)}
 
 
 def disks(*circles, shape=(60, 100)):
@@ -41,8 +46,24 @@ def seeds_of(result):
     return int(result["markers"].max()) - 1
 
 
-def find(mask, method, options, distance_mask=5, grown=GROWN):
-    return markers.find_markers(mask, method, options, distance_mask, grown)
+def find(mask, method, options, distance_mask=5, grown=GROWN, **known):
+    return markers.find_markers(mask, method, options, distance_mask, grown, **known)
+
+
+def domes(shape, middles, sigma, heights=(80, 80, 80)):
+    """Bright Gaussians around points (x, y) on a ground of 20, float32."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    image = np.full(shape, 20.0)
+    for (across, down), height in zip(middles, heights, strict=False):
+        image += height * np.exp(-((y - down) ** 2 + (x - across) ** 2) / (2 * sigma**2))
+    return image.astype(np.float32)
+
+
+def lit(mask, dtype=np.uint16, ground=20, height=80, sigma=2.0):
+    """The mask as a camera would see it, brighter in the middle of large objects."""
+    smooth = ndimage.gaussian_filter((mask > 0).astype(float), sigma)
+    image = ground + height * smooth
+    return (image if dtype == np.float32 else np.rint(image)).astype(dtype)
 
 
 # The distance
@@ -276,3 +297,234 @@ def test_flat_object_is_one_seed_however_long_and_winding():
     mask[1::4, -1] = mask[3::4, 0] = 255
     distance = (mask > 0).astype(np.float32)
     np.testing.assert_array_equal(markers.h_maxima(distance, mask, 0.5, 0.1, 0), mask)
+
+
+# Peaks of the distance
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("reach", [1, 3, 8])
+def test_peaks_are_those_of_scikit_image(seed, reach):
+    mask = blobs(seed, (150, 170))
+    mask[:, 85:90] = 0
+    distance = find(mask, "fraction", {"value": 0.5})["distance"]
+    for sigma in (0.0, 1.0):
+        height = np.where(mask > 0, markers.smoothed(distance, sigma), 0)
+        theirs = np.zeros_like(mask)
+        where = peak_local_max(height, min_distance=reach, exclude_border=False, threshold_abs=0)
+        theirs[tuple(where.T)] = 255
+        ours = markers.peaks(distance, mask, 10.0, reach / 10, sigma)
+        assert theirs.any()
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_of_peaks_nearer_than_the_least_distance_the_higher_one_stays(options):
+    mask = disks((30, 30, 14), (54, 30, 12))
+    distance = find(mask, "fraction", {"value": 0.5}, "precise")["distance"]
+    for fraction, expected in ((0.7, [(30, 30), (30, 54)]), (0.9, [(30, 30)])):
+        seeds = markers.peaks(distance, mask, 28.0, fraction, 0.0)
+        assert list(zip(*map(np.ndarray.tolist, np.nonzero(seeds)), strict=True)) == expected
+
+
+# Blobs and peaks of the image
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+@pytest.mark.parametrize("radius", [3, 7, 12, 30])
+def test_blobs_are_those_of_scikit_image(dtype, radius):
+    step = 3 * radius
+    circles = [(step * (1 + x) + x, step * (1 + y) - y, radius) for x in range(3) for y in range(2)]
+    mask = disks(*circles, shape=(4 * step, 5 * step))
+    image = lit(mask, dtype, sigma=0.7)
+    before = image.copy()
+    seeds = markers.log(image, mask, 2 * radius + 1.0, 0.2)
+    sigma = (radius + 0.5) / 2**0.5
+    theirs = blob_log(image.astype(float) - 20, sigma, sigma, 1, threshold=10)[:, :2]
+    *_, centres = cv2.connectedComponentsWithStats(seeds)
+    ours = centres[1:, ::-1]
+    assert len(ours) == len(theirs) == 6
+    gaps = np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=1)
+    assert gaps.max() <= max(1, radius / 8)
+    truth = np.array([(y, x) for x, y, _ in circles])
+    assert np.abs(ours[:, None] - truth[None]).max(axis=2).min(axis=1).max() <= max(1, radius / 8)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize(("min_contrast", "count"), [(0.3, 2), (0.5, 1), (1.5, 1), (1.7, 0)])
+def test_contrast_of_a_disc_of_the_right_size_is_its_own(min_contrast, count):
+    # 80 and 20 above the ground; half of the mask is the one and half the other, so 50 is a whole.
+    mask = disks((30, 30, 10), (70, 30, 10))
+    image = np.where(mask > 0, 100, 20).astype(np.float32)
+    image[:, 50:] = np.where(mask[:, 50:] > 0, 40, 20)
+    seeds = markers.log(image, mask, 21.0, min_contrast)
+    assert cv2.connectedComponents(seeds)[0] - 1 == count
+
+
+def test_touching_nuclei_without_a_waist_are_told_by_the_dark_line_between_them(options):
+    mask = np.zeros((60, 100), np.uint8)
+    mask[20:40, 20:80] = 255
+    image = domes(mask.shape, [(35, 30), (65, 30)], 8, (100, 40))
+    for method in ("log", "intensity"):
+        known = {"image": image, "diameter": 22.0}
+        result = find(mask, method, options[method], **known)
+        assert seeds_of(result) == 2, method
+        found = result["markers"]
+        assert found[28:33, 33:38].max() == 2 and found[28:33, 63:68].max() == 3
+    # The saddle lies below the lower peak by 0.43 of its height.
+    ground = np.median(image[mask == 0])
+    share = 1 - (image[30, 35:65].min() - ground) / (image[30, 65] - ground)
+    for fraction, count in ((share - 0.02, 2), (share + 0.02, 1)):
+        flat = find(mask, "intensity", {"fraction": fraction, "smoothing": 0.0}, **known)
+        assert seeds_of(flat) == count
+    print(share)
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+def test_a_seed_by_intensity_is_the_peak_down_to_that_fraction(dtype):
+    y, x = np.mgrid[:41, :41]
+    image = (10 + np.maximum(0, 200 - 10 * np.hypot(y - 20, x - 20))).astype(dtype)
+    mask = (image > 60).astype(np.uint8) * np.uint8(255)
+    ground = float(np.median(image[mask == 0]))
+    top = float(image.max()) - ground
+    seeds = markers.intensity(image, mask, 20.0, 0.25, 0.0)
+    expected = image.astype(np.float32) - np.float32(ground) >= np.float32(top * 0.75)
+    np.testing.assert_array_equal(seeds > 0, expected)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_object_has_a_seed_by_intensity_also_where_it_is_dark(seed, options):
+    mask = blobs(seed)
+    image = np.random.default_rng(seed).integers(0, 50, mask.shape).astype(np.uint8)
+    count, objects = cv2.connectedComponents(mask)
+    result = find(mask, "intensity", options["intensity"], image=image, diameter=8.0)
+    assert set(objects[result["sure_foreground"] > 0]) == set(range(1, count))
+
+
+# Seeds of the user
+
+
+def test_seeds_of_the_user_may_touch_and_are_cut_off_by_the_mask():
+    mask = disks((30, 30, 14))
+    seeds = np.zeros(mask.shape, np.int32)
+    seeds[28:32, 26:30], seeds[28:32, 30:34], seeds[:5, :5], seeds[30, 40:60] = 7, 3, 5, 9
+    result = find(mask, "image", {}, seeds=seeds)
+    found = result["markers"]
+    assert seeds_of(result) == 3
+    assert (found[28:32, 30:34] == 2).all() and (found[28:32, 26:30] == 3).all()
+    np.testing.assert_array_equal(found == 4, (seeds == 9) & (mask > 0))
+    np.testing.assert_array_equal(result["sure_foreground"] > 0, (seeds > 0) & (mask > 0))
+    assert not (found[:5, :5] > 1).any()
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (7, 11), (120, 200), (60, 33)])
+def test_no_seed_is_lost_in_another_size_unless_two_need_one_pixel(shape):
+    seeds = np.zeros((60, 100), np.int32)
+    points = [(1, 2), (13, 47), (30, 30), (31, 60), (59, 99), (45, 80)]
+    for number, (y, x) in enumerate(points, 1):
+        seeds[y, x] = number
+    seeds[3:9, 70:80] = 7
+    found = markers.placed(seeds, shape)
+    assert found.shape == shape and found.dtype == np.int32
+    assert set(np.unique(found)) == set(range(8))
+    for number, (y, x) in enumerate(points, 1):
+        rows, columns = np.nonzero(found == number)
+        assert abs(rows.mean() + 0.5 - (y + 0.5) * shape[0] / 60) <= 1
+        assert abs(columns.mean() + 0.5 - (x + 0.5) * shape[1] / 100) <= 1
+
+
+@pytest.mark.parametrize("drawn", ["whole", "cropped", "what came out"])
+def test_points_are_read_at_any_of_the_sizes_that_an_image_has(tmp_path, drawn):
+    crop = {"x": 10, "y": 20, "width": 80, "height": 40}
+    view = View(crop=crop, resize={"factor": 0.25})
+    points = np.zeros((100, 120), np.uint8)
+    points[[21, 29, 57], [13, 58, 83]] = 255
+    if drawn != "whole":
+        points = points[20:60, 10:90]
+    if drawn == "what came out":
+        points = np.zeros((10, 20), np.uint8)
+        points[[0, 2, 9], [0, 12, 18]] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), points)
+    found = markers.read_seeds(tmp_path / "a.png", (10, 20), view, (100, 120))
+    assert np.argwhere(found).tolist() == [[0, 0], [2, 12], [9, 18]]
+    assert sorted(found[found > 0]) == [1, 2, 3]
+
+
+def test_seeds_of_another_size_are_refused_in_a_sentence(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((30, 30), np.uint8))
+    for resize in (None, {"factor": 0.5}):
+        with pytest.raises(ImageError, match="has 30 x 30 pixels and the image 120 x 100"):
+            markers.read_seeds(tmp_path / "a.png", (50, 60), View(resize=resize), (100, 120))
+
+
+def test_image_without_seeds_is_told_where_they_belong(tmp_path):
+    (tmp_path / "day 1").mkdir()
+    (tmp_path / "day 1" / "other.png").write_bytes(b"")
+    with pytest.raises(ImageError) as caught:
+        markers.seeds_file(tmp_path, ("day 1", "a", ["a_w1"]), [])
+    assert str(caught.value) == (
+        f"it has no image of seeds: put one into {tmp_path}/day 1, called a.tif"
+    )
+    here = tmp_path / "day 1" / "a_w1.png"
+    here.write_bytes(b"")
+    assert markers.seeds_file(tmp_path, ("day 1", "a", ["a_w1"]), []) == here
+    # The image itself is none.
+    with pytest.raises(ImageError, match="it has no image of seeds"):
+        markers.seeds_file(tmp_path, ("day 1", "a", ["a_w1"]), [here])
+
+
+# Every method that knows how large nuclei are
+
+
+@pytest.mark.parametrize("method", BY_SCALE)
+@pytest.mark.parametrize("dtype", WORKING)
+def test_three_touching_disks_get_a_seed_each_in_their_middles(method, dtype, options):
+    middles = [(30, 30), (54, 30), (42, 51)]
+    mask = disks(*((x, y, 13) for x, y in middles), shape=(80, 90))
+    image = domes(mask.shape, middles, 6).astype(dtype)
+    before = (mask.copy(), image.copy())
+    result = find(mask, method, options[method], image=image, diameter=26.0)
+    assert seeds_of(result) == 3
+    rows, columns = np.nonzero(result["sure_foreground"])
+    numbers = result["markers"][rows, columns]
+    for x, y in middles:
+        gaps = [
+            np.hypot(rows[numbers == n].mean() - y, columns[numbers == n].mean() - x)
+            for n in (2, 3, 4)
+        ]
+        assert min(gaps) < 4
+    np.testing.assert_array_equal(mask, before[0])
+    np.testing.assert_array_equal(image, before[1])
+
+
+@pytest.mark.parametrize("method", BY_SCALE)
+@pytest.mark.parametrize("dtype", WORKING)
+@pytest.mark.parametrize("diameter", [0.0, 0.3, 12.0, 500.0])
+@pytest.mark.parametrize("shape", [(20, 30), (1, 1), (1, 9), (9, 1)])
+def test_masks_without_and_without_anything_but_nuclei(method, dtype, diameter, shape, options):
+    image = np.full(shape, 7, dtype)
+    known = {"image": image, "diameter": diameter, "grown": GROWN | {"size": 1}}
+    empty = find(np.zeros(shape, np.uint8), method, options[method], **known)
+    assert (empty["markers"] == 1).all() and not empty["sure_foreground"].any()
+    full = find(np.full(shape, 255, np.uint8), method, options[method], **known)
+    # An even image has no blob; else all of the mask is one seed.
+    assert np.unique(full["markers"]).tolist() == ([0] if method == "log" else [2])
+    mask = np.zeros(shape, np.uint8)
+    mask[0, 0] = 255
+    alone = find(mask, method, options[method], **known | {"image": image + (mask > 0)})
+    assert seeds_of(alone) == 1 or method == "log"
+
+
+@pytest.mark.parametrize("method", BY_SCALE)
+def test_seeds_do_not_depend_on_the_number_of_threads(method, options):
+    mask, before, results = blobs(3, (700, 800)), cv2.getNumThreads(), []
+    image = lit(mask)
+    try:
+        for count in (1, 2, 7):
+            cv2.setNumThreads(count)
+            found = find(mask, method, options[method], image=image, diameter=15.0)
+            results.append(found["markers"])
+    finally:
+        cv2.setNumThreads(before)
+    assert results[0].max() > 100
+    np.testing.assert_array_equal(results[1], results[0])
+    np.testing.assert_array_equal(results[2], results[0])

@@ -20,8 +20,8 @@ from nucleiflow import distance, kernel, settings
 ROOT = Path(__file__).resolve().parents[2]
 TOP = (
     "images, results, extensions, exclude, batch_size, max_failed, keep, max_image_megapixels, "
-    "metadata, channels, segment, z, scenes, pages, pixel_size_um, preprocess, threshold, markers, "
-    "watershed, measure, overlay"
+    "metadata, channels, segment, z, scenes, pages, pixel_size_um, diameter, labels, illumination, "
+    "preprocess, threshold, markers, watershed, cells, measure, overlay, evaluate, sample, sweep"
 )
 STAGES = {
     "preprocess.denoise": preprocess,
@@ -55,7 +55,8 @@ UNKNOWN = [
     ("Threshold: {}", f"Threshold, did you mean threshold? (known: {TOP})"),
     (
         "preprocess: {chanel: red}",
-        "preprocess.chanel, did you mean crop? (known: crop, resize, denoise)",
+        "preprocess.chanel, did you mean combine? "
+        "(known: crop, resize, combine, denoise, background, log)",
     ),
     (
         "preprocess: {crop: {x: 1, y: 1, w: 3, height: 3}}",
@@ -68,7 +69,7 @@ UNKNOWN = [
     (
         "preprocess: {denoise: {gausian: {}}}",
         "preprocess.denoise.gausian, did you mean gaussian? "
-        "(known: method, gaussian, median, bilateral, nlmeans, nlmeans_colored)",
+        "(known: method, gaussian, median, bilateral, nlmeans, nlmeans_multi, nlmeans_colored)",
     ),
     (
         "preprocess: {denoise: {median: {kernl: 3}}}",
@@ -87,15 +88,17 @@ UNKNOWN = [
     (
         "watershed: {minarea: 3}",
         "watershed.minarea, did you mean min_area? "
-        "(known: method, background, min_area, max_area, drop_border)",
+        "(known: method, distance, intensity, combined, background, min_area, "
+        "max_area, drop_border, split, merge, refine, debris, filters)",
     ),
     (
         "measure: {property: [area]}",
-        "measure.property, did you mean properties? (known: channels, properties)",
+        "measure.property, did you mean properties? (known: objects, channels, properties)",
     ),
     (
         "overlay: {colour: red}",
-        "overlay.colour, did you mean color? (known: color, thickness, format, stretch)",
+        "overlay.colour, did you mean color? (known: color, cells_color, thickness, format, "
+        "stretch)",
     ),
 ]
 
@@ -112,12 +115,14 @@ CHANNEL = "auto, a channel's name, colour or number"
 ENDINGS = "tif, tiff, stk, lsm, png, jpg, jpeg, bmp, zarr, czi, nd2, lif"
 PRODUCTS = (
     "channel, preprocessed, mask, sure_background, sure_foreground, unknown, distance, markers, "
-    "labels, csv, overlay"
+    "labels, cells, cytoplasm, ring, csv, overlay"
 )
 THRESHOLDS = (
     "otsu, triangle, li, manual, adaptive, yen, isodata, minimum, multiotsu, kmeans, "
-    "gaussian_mixture, robust_background, hysteresis, niblack, sauvola, local_otsu, edges"
+    "gaussian_mixture, robust_background, hysteresis, niblack, sauvola, local_otsu, edges, "
+    "half_maximum"
 )
+DIAMETER = "auto, a number of pixels above 0 or micrometres such as 12 um"
 RESIZE = "null or one of factor, width and height"
 WRONG = [
     # Types
@@ -243,7 +248,7 @@ WRONG = [
     (
         "preprocess: {denoise: {method: gauss}}",
         'preprocess.denoise.method is "gauss", must be one of gaussian, median, bilateral, '
-        "nlmeans, nlmeans_colored, none (did you mean gaussian?)",
+        "nlmeans, nlmeans_multi, nlmeans_colored, none (did you mean gaussian?)",
     ),
     (
         "threshold: {method: null}",
@@ -288,6 +293,15 @@ WRONG = [
         "preprocess.denoise.gaussian.sigma and preprocess.denoise.gaussian.kernel are both null, "
         "set at least one of them",
     ),
+    (
+        "markers: {method: image}",
+        "markers.method is image, which needs markers.image.path: name the directory of the "
+        "images of seeds",
+    ),
+    ("diameter: 0", f"diameter is 0, must be {DIAMETER}"),
+    ("diameter: 12 mm", f'diameter is "12 mm", must be {DIAMETER}'),
+    ("diameter: 12 um2", f'diameter is "12 um2", must be {DIAMETER}'),
+    ("diameter: null", f"diameter is null, must be {DIAMETER}"),
     (
         "watershed: {background: true, method: distance}",
         "watershed.background is true, which needs watershed.method opencv, not distance",
@@ -522,14 +536,19 @@ def test_active_keeps_groups_that_are_no_methods(schema):
 def test_every_method_of_the_schema_is_a_function_with_its_options_and_no_other(schema, name):
     section, stage = entry(schema, name)["properties"], STAGES[name]
     methods = section["method"]["enum"]
-    # It works on the colours, before the channel is taken.
-    extra = {"nlmeans_colored"} if name == "preprocess.denoise" else set()
+    # They work on the colours, before the channel is taken, and on several times.
+    extra = {"nlmeans_colored", "nlmeans_multi"} if name == "preprocess.denoise" else set()
     assert set(methods) == {*stage.METHODS} | extra
-    inputs = {"image", "mask", "distance", "markers"}
+    inputs = {"image", "mask", "distance", "markers", "seeds"}
+    # Nuclei have a diameter by then; that of a filter is an option.
+    inputs |= {"diameter"} if name != "preprocess.denoise" else set()
     for method in methods:
         code = getattr(stage, method).__code__
         arguments = set(code.co_varnames[: code.co_argcount]) - inputs
-        assert arguments == set(section.get(method, {}).get("properties", {})), method
+        options = set(section.get(method, {}).get("properties", {}))
+        # The file is read before.
+        options -= {"path"} if method == "image" else set()
+        assert arguments == options, method
 
 
 def test_every_morphological_operation_and_shape_of_the_schema_exists(schema):
@@ -625,6 +644,14 @@ def test_no_property_at_all_is_refused(schema):
 def test_channels_may_be_named_by_numbers(schema):
     loaded = settings.load({"channels": {2: "GFP", 1: "DAPI"}}, schema)
     assert repr(loaded["channels"]) == "{'1': 'DAPI', '2': 'GFP'}"
+
+
+@pytest.mark.parametrize(
+    ("given", "loaded"),
+    [("auto", "auto"), (12, 12.0), ("12", 12.0), ("12.50 µm", "12.5 um"), ("12um", "12 um")],
+)
+def test_diameter_has_one_spelling(schema, given, loaded):
+    assert repr(settings.load({"diameter": given}, schema)["diameter"]) == repr(loaded)
 
 
 def test_null_of_the_command_line_is_null(schema):

@@ -393,6 +393,7 @@ def one(**facts):
 def test_image_has_its_facts_seconds_and_the_paths_of_its_files(tmp_path):
     drawn = drawn_in(tmp_path, [record("a", seconds={"overlay": 0.125})])
     facts = {"stated_pixel_size_um": 0.325, "stated_pixel_size_source": "OME", "plane": 3}
+    facts |= {"diameter": 23.5, "threshold": 812.0, "dropped": "min_area 2"}
     (row,) = rows_of(one(**facts), overlays=[drawn])
     assert row == {
         **{"directory": "day 1", "batch": "b", "image": "a", "file": "a.tif", "plate": "P1"},
@@ -400,6 +401,7 @@ def test_image_has_its_facts_seconds_and_the_paths_of_its_files(tmp_path):
         **{"stage": "", "message": "", "objects": 3, "height": 10, "width": 20},
         **{"dtype": "uint16", "channels": "DAPI;GFP", "segmented": "DAPI", "planes": 5},
         **{"plane": 3, "pixel_size_um": 0.325, "pixel_size_source": "OME"},
+        **{"diameter": 23.5, "threshold": 812.0, "dropped": "min_area 2"},
         **{"seconds_preprocess": 0.5, "seconds_threshold": "", "seconds_markers": ""},
         **{"seconds_watershed": "", "seconds_measure": 0.25, "seconds_overlay": 0.125},
         **{"mask": "threshold/b/a.tif", "labels": "watershed/b/a.tif"},
@@ -496,8 +498,9 @@ def test_images_csv_has_one_row_an_image_in_the_order_of_the_batches(tmp_path):
     assert [row["image"] for row in rows] == ["b", "a", "d", "c"]
     assert list(rows[0]) == [
         *("directory", "batch", "image", "file", "plate", "well", "site", "time"),
-        *("status", "stage", "message", "objects", "height", "width", "dtype", "channels"),
+        *("status", "stage", "message", "objects", "dropped", "height", "width", "dtype", "channels"),
         *("segmented", "planes", "plane", "pixel_size_um", "pixel_size_source"),
+        *("diameter", "threshold"),
         *("seconds_preprocess", "seconds_threshold", "seconds_markers", "seconds_watershed"),
         *("seconds_measure", "seconds_overlay", "mask", "labels", "csv", "overlay"),
     ]

@@ -21,6 +21,7 @@ from skimage.filters import (
 
 import threshold
 from nucleiflow.images import ImageError
+from nucleiflow.scale import diameter
 
 RNG = np.random.default_rng(4)
 WORKING = [np.uint8, np.uint16, np.float32]
@@ -674,3 +675,76 @@ def test_filled_holes_are_scipys(image):
     mask = image.astype(np.uint8) * np.uint8(255)
     expected = ndimage.binary_fill_holes(image)
     np.testing.assert_array_equal(threshold.without_holes(mask) > 0, expected)
+
+
+# What is told of an image
+
+
+class Item:
+    """An image that was preprocessed, of half a micrometre a pixel before it was halved."""
+
+    def __init__(self, image, stated=0.5):
+        self.image, self.facts = image, {}
+        self.record = {"height": 160, "width": 180, "stated_pixel_size_um": stated}
+        self.record["stated_pixel_size_source"] = "OME"
+
+    def read(self, product):
+        assert product == "preprocessed"
+        return self.image
+
+
+MANUAL = PLAIN | {"method": "manual", "options": {"value": 100.0}}
+
+
+@pytest.mark.parametrize("dtype", WORKING)
+def test_threshold_that_is_told_is_the_median_along_the_outline(dtype):
+    image = np.full((20, 20), 10, dtype)
+    image[5:10, 5:10] = 200
+    image[5:10, 5:10][1:-1, 1:-1] = 250
+    image[6, 5] = 120
+    mask = threshold.threshold(image, **MANUAL)
+    assert threshold.edge_level(image, mask) == 200.0
+    image[5:10, 5] = image[5:10, 9] = 150
+    assert threshold.edge_level(image, mask) == 150.0
+    # A hole has an outline, the edge of the image is none.
+    mask[:] = 255
+    assert threshold.edge_level(image, mask) is None
+    mask[7, 7] = 0
+    assert threshold.edge_level(image, mask) == 250.0
+    assert threshold.edge_level(image, np.zeros_like(mask)) is None
+
+
+def test_diameter_is_estimated_where_it_is_not_given():
+    item = Item(field())
+    mask = threshold.compute(item, MANUAL | {"diameter": "auto"})["mask"]
+    assert item.facts["diameter"] == diameter(mask)
+    assert 18 < item.facts["diameter"] < 22
+    assert 140 < item.facts["threshold"] < 180
+
+
+@pytest.mark.parametrize(
+    ("asked", "scale", "pixels"),
+    [
+        (12.0, {}, 12.0),
+        ("12 um", {"pixel_size_um": None, "crop": None}, 12.0),
+        ("12 um", {"pixel_size_um": 0.25, "crop": None}, 24.0),
+        ("12 um", {"pixel_size_um": 0.25, "crop": {"height": 80, "width": 90}}, 48.0),
+    ],
+)
+def test_diameter_that_is_given_is_in_pixels_after_crop_and_resize(asked, scale, pixels):
+    item = Item(field())
+    settings = MANUAL | {"diameter": asked} | ({"scale": scale} if scale else {})
+    threshold.compute(item, settings)
+    assert item.facts["diameter"] == pytest.approx(pixels, rel=1e-12)
+
+
+def test_micrometres_of_an_image_without_pixel_size_fail_it_in_a_sentence():
+    settings = MANUAL | {"diameter": "12 um", "scale": {"pixel_size_um": None, "crop": None}}
+    with pytest.raises(ImageError, match="set pixel_size_um, or give pixels"):
+        threshold.compute(Item(field(), stated=None), settings)
+
+
+def test_image_without_nuclei_has_no_diameter_and_no_threshold():
+    item = Item(np.zeros((20, 30), np.uint8))
+    threshold.compute(item, MANUAL | {"diameter": "auto"})
+    assert item.facts == {"diameter": 0.0, "threshold": None}

@@ -20,16 +20,25 @@ from nucleiflow.readers import Channel
 
 PLAIN = {
     "method": "distance",
-    "options": {},
+    "options": {"compactness": 0.0},
     "background": False,
     "min_area": 0,
     "max_area": None,
     "drop_border": False,
+    "split": {"solidity": None},
+    "merge": {"solidity": None, "saddle": None},
+    "refine": {"level": None},
+    "debris": {"area": 0.0, "contrast": 0.0, "content": 0.0},
+    "filters": [],
 }
 
 
 def run(mask, markers, image=None, **settings):
-    return watershed.watershed(image, mask, markers, **(PLAIN | settings))
+    """The labels alone."""
+    chosen = PLAIN | settings
+    if chosen["method"] == "opencv":
+        chosen["options"] = {}
+    return watershed.watershed(image, mask, markers, **chosen)[0]
 
 
 def rectangles(*boxes, shape=(40, 60)):
@@ -252,8 +261,10 @@ def computed(stack, stated, method, background=False):
         field=lambda view: nullcontext(field),
         read={"mask": mask, "markers": markers}.get,
         facts={},
+        record={"diameter": 20.0},
     )
     settings = PLAIN | {"method": method, "background": background}
+    settings["options"] = {} if method == "opencv" else PLAIN["options"]
     labels = watershed.compute(item, settings | {"view": {}})["labels"]
     return labels, item.facts, mask, markers
 
@@ -273,7 +284,7 @@ def test_stage_floods_the_colours_of_an_rgb_image():
     image = np.dstack(list(stack[:, 0]))
     expected = run(mask, markers, image, method="opencv", background=True)
     np.testing.assert_array_equal(labels, expected)
-    assert facts == {"objects": 3} and labels.max() == 3
+    assert facts == {"objects": 3, "dropped": ""} and labels.max() == 3
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -282,14 +293,15 @@ def test_stage_floods_the_projected_channel_of_other_images_as_it_is_shown(dtype
     labels, facts, mask, markers = computed(stack, (Channel("a"), Channel("b")), "opencv")
     shown = for_display(stack[1].max(axis=0))
     np.testing.assert_array_equal(labels, run(mask, markers, shown, method="opencv"))
-    assert facts == {"objects": 2}
+    assert facts == {"objects": 2, "dropped": ""}
 
 
 def test_stage_reads_no_image_to_flood_the_distance():
     labels, facts, mask, markers = computed(stack_of(1), (Channel(),), "distance")
     np.testing.assert_array_equal(labels, run(mask, markers))
-    assert facts == {"objects": 2}
-    item = SimpleNamespace(field=None, read={"mask": mask, "markers": markers}.get, facts={})
+    assert facts == {"objects": 2, "dropped": ""}
+    read = {"mask": mask, "markers": markers}.get
+    item = SimpleNamespace(field=None, read=read, facts={}, record={"diameter": 20.0})
     again = watershed.compute(item, PLAIN | {"view": {}})["labels"]
     np.testing.assert_array_equal(again, labels)
 

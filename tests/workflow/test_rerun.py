@@ -28,12 +28,17 @@ def test_nothing_runs_again_when_nothing_changed(project: Project):
     ("first", "change"),
     [
         ("preprocess", "preprocess={denoise: {gaussian: {sigma: 2}}}"),
+        ("preprocess", "preprocess={background: {method: tophat}}"),
+        ("preprocess", "preprocess={combine: {0: 2}}"),
+        ("preprocess", "preprocess={log: true}"),
         ("preprocess", "segment=0"),
         ("preprocess", "channels=[DAPI]"),
         ("threshold", "threshold={min_area: 21}"),
         ("threshold", "threshold={method: li}"),
         ("threshold", "threshold={morphology: [{operation: open}]}"),
+        ("threshold", "diameter=20"),
         ("markers", "markers={method: fraction_of_object}"),
+        ("markers", "markers={method: intensity}"),
         ("markers", "markers={sure_background: {iterations: 3}}"),
         ("watershed", "watershed={drop_border: true}"),
         ("measure", "measure={properties: [area]}"),
@@ -55,7 +60,9 @@ def test_a_setting_reruns_its_stage_and_those_after_it(project: Project, first: 
     [
         "threshold={manual: {value: 7}}",
         "preprocess={denoise: {median: {kernel: 5}}}",
+        "preprocess={background: {tophat: {radius: 5}}}",
         "markers={fraction: {value: 0.3}}",
+        "markers={image: {path: seeds}}",
         "max_failed=0.5",
     ],
 )

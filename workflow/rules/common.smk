@@ -21,7 +21,7 @@ WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nucleiflow import files, plan, settings
+from nucleiflow import files, lengths, plan, settings
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
     "version"
@@ -39,12 +39,18 @@ try:
 except settings.ConfigError as error:
     refuse(error)
 
-# What of an image is looked at, and how: arguments of nucleiflow.field.View.
-VIEW = {key: CONFIG[key] for key in ("segment", "channels", "z", "pages", "scenes")}
-VIEW |= {key: CONFIG["preprocess"][key] for key in ("crop", "resize")}
-VIEW["max_megapixels"] = CONFIG["max_image_megapixels"]
+
+def view_of(chosen):
+    """What of an image is looked at, and how: arguments of nucleiflow.field.View."""
+    view = {key: chosen[key] for key in ("segment", "channels", "z", "pages", "scenes")}
+    view |= {key: chosen["preprocess"][key] for key in ("crop", "resize")}
+    return view | {"max_megapixels": chosen["max_image_megapixels"]}
+
+
+VIEW = view_of(CONFIG)
 RESULTS = CONFIG["results"].rstrip("/")
 PLAN = f"{RESULTS}/batches/{{batch}}.json"
+ILLUMINATION_PLAN = f"{RESULTS}/batches/illumination/{{directory}}.json"
 LOG = f"{RESULTS}/logs/{{}}/{{{{batch}}}}.log"
 BENCHMARK = f"{RESULTS}/benchmarks/{{}}/{{{{batch}}}}.tsv"
 
@@ -59,10 +65,34 @@ FOLDERS = {
     "distance": "distance",
     "markers": "markers",
     "labels": "watershed",
+    "cells": "cells",
+    "cytoplasm": "cytoplasm",
+    "ring": "ring",
     "csv": "measure",
     "overlay": "overlay",
 }
 
+# Objects beside nuclei, and what is measured.
+SECONDARY = settings.secondary(CONFIG)
+OBJECTS = [
+    name
+    for name in ("nuclei", *SECONDARY)
+    if CONFIG["measure"]["objects"] == "all" or name in CONFIG["measure"]["objects"]
+]
+# The stages, and what of FOLDERS they make and `keep` names.
+FOUND_HERE = CONFIG["labels"] is None
+STAGES = (
+    ["preprocess", "threshold", "markers", "watershed"] if FOUND_HERE else ["labels"]
+)
+STAGES += ["cells"] if SECONDARY else []
+STAGES += ["measure", "overlay"]
+KEPT = [
+    name
+    for name in FOLDERS
+    if name in CONFIG["keep"]
+    and (FOUND_HERE or name in ("labels", *SECONDARY, "csv", "overlay"))
+    and (name in SECONDARY or name not in ("cells", "cytoplasm", "ring"))
+]
 
 if workflow.nodes is not None:
     # On a cluster, the cores of the login node (`cores: all` of profiles/default) are no limit.
@@ -72,6 +102,7 @@ if workflow.nodes is not None:
 
 wildcard_constraints:
     batch=r"[A-Za-z0-9_.-]+",
+    directory=r"[A-Za-z0-9_.-]+",
 
 
 def products(main, *others):
@@ -84,24 +115,179 @@ def products(main, *others):
     return outputs
 
 
-def settings_of(stage):
-    """The part of the config that a stage depends on, in one value.
+def secondary_products():
+    """Outputs of the stage of cells: temporary unless kept."""
+    folders = {name: directory(f"{RESULTS}/{name}/{{batch}}") for name in SECONDARY}
+    return {
+        name: folder if name in KEPT else temp(folder)
+        for name, folder in folders.items()
+    }
+
+
+def labelled(*names):
+    """Inputs of the stages that look at objects; the first is that of the stage before them."""
+    beside = [name for name in SECONDARY if name in names]
+    before = list(dict.fromkeys([*SECONDARY[:1], "labels", *beside]))
+    return {name: f"{RESULTS}/{FOLDERS[name]}/{{batch}}" for name in before}
+
+
+def settings_of(stage, chosen=CONFIG):
+    """The part of a config that a stage depends on, in one value.
 
     Snakemake compares the values of params as a set, without their names.
     """
-    section = settings.active(CONFIG[stage], SCHEMA["properties"][stage])
+    section = settings.active(chosen[stage], SCHEMA["properties"][stage])
+    if stage == "illumination":
+        section = {
+            "offset": section["offset"],
+            "degree": section["options"].get("degree"),
+        }
+        section["view"] = view_of(chosen) | dict.fromkeys(("crop", "resize"))
+        del section["view"]["segment"]
     if stage == "preprocess":
-        section = {"denoise": section["denoise"]}
+        steps = ("combine", "denoise", "background", "log")
+        section = {key: section[key] for key in steps}
+    if stage in ("preprocess", "measure"):
+        section |= illumination_of(chosen)
     if stage in ("preprocess", "watershed", "measure", "overlay"):
         # They read the image file.
-        section["view"] = VIEW
+        section["view"] = view_of(chosen)
+    if stage == "threshold":
+        section["diameter"] = chosen["diameter"]
+        if lengths.needs_pixel_size(chosen["diameter"]):
+            section["scale"] = {
+                "pixel_size_um": chosen["pixel_size_um"],
+                "crop": chosen["preprocess"]["crop"],
+            }
+    if stage == "markers" and section["method"] == "image":
+        # They say how the seeds of the whole image are cut out.
+        view = view_of(chosen)
+        keys = ("crop", "resize", "max_megapixels")
+        section["view"] = {key: view[key] for key in keys}
+    if stage == "watershed":
+        limits = [each[end] for each in section["filters"] for end in ("min", "max")]
+        if lengths.needs_pixel_size(*limits):
+            section["pixel_size_um"] = chosen["pixel_size_um"]
+        if any(each["property"].startswith("intensity_") for each in section["filters"]):
+            section |= illumination_of(chosen)
+    if stage == "cells":
+        section["ring"] = section["ring"] if "ring" in SECONDARY else None
+        if section["method"] == "watershed":
+            section["view"] = view_of(chosen)
     if stage == "measure":
+        section["objects"] = OBJECTS
         # OpenCV's watershed leaves a frame of one pixel without labels.
-        section["frame"] = 1 if CONFIG["watershed"]["method"] == "opencv" else 0
-        section["csv"] = "csv" in CONFIG["keep"]
+        opencv = chosen["watershed"]["method"] == "opencv" and FOUND_HERE
+        section["frame"] = 1 if opencv else 0
+        section["csv"] = "csv" in chosen["keep"]
     if stage == "overlay":
-        section["lines"] = CONFIG["watershed"]["background"]
+        section["lines"] = chosen["watershed"]["background"] and FOUND_HERE
+        if "cells" not in SECONDARY:
+            section["cells_color"] = None
+    if stage == "evaluate":
+        section["masks"] = evaluate_masks()
+        section["thresholds"] = sorted(section["thresholds"])
+        section["view"] = view_of(chosen)
+        section["background"] = chosen["watershed"]["background"] and FOUND_HERE
     return section
+
+
+def labels_fingerprint(wildcards):
+    """Changes with the label images that were made elsewhere."""
+    from nucleiflow import label_files
+
+    folder = label_files.folder_of(CONFIG["labels"])
+    return label_files.fingerprint_of(folder, batch_of(wildcards.batch))
+
+
+def seeds_fingerprint(wildcards):
+    """Changes with the seeds that the user made."""
+    return fingerprint_of_seeds(CONFIG, batch_of(wildcards.batch))
+
+
+def fingerprint_of_seeds(chosen, *batches):
+    """The same of any config and for several batches; nothing where seeds are found here."""
+    if chosen["markers"]["method"] != "image":
+        return None
+    from nucleiflow import label_files
+
+    folder = label_files.folder_of(chosen["markers"]["image"]["path"])
+    return " ".join(label_files.fingerprint_of(folder, batch) for batch in batches)
+
+
+def evaluate_masks():
+    """Where the masks are, or None."""
+    path = CONFIG["evaluate"]["masks"]
+    return path and os.path.abspath(os.path.expanduser(path))
+
+
+def illumination_of(chosen):
+    """What stages need to correct uneven light: nothing where it is not corrected."""
+    section = chosen["illumination"]
+    if section["method"] == "none":
+        return {}
+    needed = {"method": section["method"], "offset": section["offset"]}
+    if section["method"] == "estimate":
+        needed["folder"] = f"{RESULTS}/illumination"
+    else:
+        needed["path"] = section["flat_field"]["path"]
+    return {"illumination": needed}
+
+
+def flat_fields(wildcards):
+    """The flat fields of a batch's directory."""
+    return flat_fields_of(batch_of(wildcards.batch).directory)
+
+
+@functools.cache
+def flat_fields_of(directory):
+    section = CONFIG["illumination"]
+    if section["method"] == "estimate":
+        return [f"{RESULTS}/illumination/{plan.directory_name(directory)}"]
+    if section["method"] == "none":
+        return []
+    from nucleiflow.flat_field import files_of
+    from nucleiflow.images import ImageError
+
+    try:
+        return files_of(section["flat_field"]["path"], directory)
+    except ImageError as error:
+        refuse(error)
+
+
+@functools.cache
+def light_samples():
+    """The images of each directory from which its flat fields are estimated."""
+    if CONFIG["illumination"]["method"] != "estimate":
+        return {}
+    from nucleiflow.flat_field import sampled
+
+    count = CONFIG["illumination"]["estimate"]["images"]
+    return sampled(found().batches.values(), count)
+
+
+@functools.cache
+def light_sample(name):
+    """One of them: from the dataset in the main process, from its own small file in a job."""
+    if workflow.is_main_process:
+        return light_samples()[name]
+    return plan.load(Path(ILLUMINATION_PLAN.format(directory=name))).batch
+
+
+def light_fingerprint(wildcards):
+    return light_sample(wildcards.directory).fingerprint
+
+
+def light_mem_mb(wildcards, threads, attempt):
+    return int(memory(light_sample(wildcards.directory), threads) * attempt)
+
+
+def light_runtime(wildcards, attempt):
+    return int((5 + light_sample(wildcards.directory).work / 60) * attempt)
+
+
+def estimates(wildcards):
+    return [f"{RESULTS}/illumination/{name}" for name in light_samples()]
 
 
 def modules(stage):
@@ -192,6 +378,56 @@ def facts(wildcards):
     }
 
 
+@functools.cache
+def masks_of(name):
+    """Files that may be masks of a batch's images, with their sizes and times."""
+    from nucleiflow.joining import stem
+    from nucleiflow.masks import listed
+
+    images = batch_of(name).images
+    names = {image.name for image in images}
+    names |= {stem(file.path) for image in images for file in image.files}
+    return listed(Path(evaluate_masks()), batch_of(name).directory, names)
+
+
+def evaluate_fingerprint(wildcards):
+    return hashlib.blake2b(repr(masks_of(wildcards.batch)).encode()).hexdigest()
+
+
+@functools.cache
+def masked():
+    """Batches of which some image has a mask. Others need no evaluation, and no segmentation."""
+    masks = evaluate_masks()
+    if masks is None:
+        refuse(
+            "config: evaluate.masks is not set, name the directory of the masks: "
+            "--config evaluate='{masks: /path/to/masks}'"
+        )
+    if not os.path.isdir(masks):
+        refuse(
+            f"config: evaluate.masks is {masks}, where there is no directory, check the path"
+        )
+    batches = [name for name in found().batches if masks_of(name)]
+    if not batches:
+        first = next(iter(found().batches.values()))
+        image = os.path.normpath(f"{first.directory}/{first.images[0].name}")
+        refuse(
+            f"config: evaluate.masks: no file in {masks} is called like an image, "
+            f"such as {image}.png or {image}.tif: check names and directories"
+        )
+    return batches
+
+
+def evaluated(wildcards):
+    return [f"{RESULTS}/evaluate/batches/{batch}" for batch in masked()]
+
+
+def unmasked(wildcards):
+    """How many images are left out with their batches."""
+    batches = found().batches
+    return sum(len(batches[name].images) for name in batches.keys() - set(masked()))
+
+
 def plate_map():
     """Where the plate map is, and how it is joined."""
     path, join = (CONFIG["metadata"][key] for key in ("plate_map", "join"))
@@ -208,7 +444,11 @@ def mem_mb(wildcards, threads, attempt):
 
 def memory(batch, threads):
     workers = min(threads, len(batch.images) * batch.extent.images)
-    return 400 + workers * (60 + 45 * batch.extent.megapixels)
+    denoise = CONFIG["preprocess"]["denoise"]
+    # Seen: 9 bytes a pixel of each time of a series of floats, which are held together.
+    series = denoise["method"] == "nlmeans_multi"
+    frames = denoise["nlmeans_multi"]["frames"] if series else 0
+    return 400 + workers * (60 + max(45, 12 * frames) * batch.extent.megapixels)
 
 
 def runtime(wildcards, attempt):
@@ -235,7 +475,7 @@ def lacking():
     Nothing else asks for it, as their tables are made. Of other batches it comes by itself.
     """
     finished = present("measure") & found().batches.keys()
-    folders = {FOLDERS[name] for name in CONFIG["keep"]} | {"measure"}
+    folders = {FOLDERS[name] for name in KEPT} | {"measure"}
     return [
         f"{RESULTS}/{folder}/{batch}"
         for folder in folders
@@ -253,6 +493,8 @@ def everything(wildcards):
     names += ["report/directories.csv", "report/failed.csv", "report/areas.svg"]
     if "overlay" in CONFIG["keep"]:
         names.append("report/overlays.jpg")
+    if CONFIG["illumination"]["method"] == "estimate":
+        names.append("report/illumination.jpg")
     return [f"{RESULTS}/{name}" for name in names] + overlays(wildcards) + lacking()
 
 
@@ -263,6 +505,9 @@ def write_plan():
             looked = found()
             for batch in looked.batches.values():
                 path = Path(PLAN.format(batch=batch.name))
+                plan.save(batch, looked.path, looked.root, looked.columns, path)
+            for name, batch in light_samples().items():
+                path = Path(ILLUMINATION_PLAN.format(directory=name))
                 plan.save(batch, looked.path, looked.root, looked.columns, path)
         except OSError as error:
             refuse(
@@ -280,6 +525,12 @@ def remove_stale():
     for path in sorted(Path(PLAN).parent.glob("*.json")):
         name = path.stem
         if name not in found().batches and plan.dataset_of(path) == found().path:
-            for folder in FOLDERS.values():
+            for folder in (*FOLDERS.values(), "evaluate/batches"):
                 files.remove(Path(RESULTS, folder, name))
+            path.unlink()
+    directories = {batch.directory for batch in found().batches.values()}
+    names = set(map(plan.directory_name, directories))
+    for path in sorted(Path(ILLUMINATION_PLAN).parent.glob("*.json")):
+        if path.stem not in names and plan.dataset_of(path) == found().path:
+            files.remove(Path(RESULTS, "illumination", path.stem))
             path.unlink()

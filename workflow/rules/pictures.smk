@@ -7,7 +7,7 @@ localrules:
 
 rule overlay:
     input:
-        labels=f"{RESULTS}/watershed/{{batch}}",
+        **labelled("cells"),
         # Not used. Stages one after another ask for the CPUs and memory of one stage, not of two.
         measured=ancient(f"{RESULTS}/measure/{{batch}}"),
     output:

@@ -135,9 +135,25 @@ def tuned(stage):
         if "illumination" in section:
             # A batch of the sample is of many directories, each with flat fields of its own.
             section["illumination"]["directories"] = directories_of(wildcards)
+        if stage == "markers" and section["method"] == "image":
+            section["directories"] = directories_of(wildcards)
         return section
 
     return settings_there
+
+
+def tuned_seeds(wildcards):
+    """Changes with the user's seeds of a batch of the sample."""
+    batch, parts = sample_batch(wildcards), {}
+    for image in batch.images:
+        directory, name = image.metadata
+        parts.setdefault(directory, []).append(image._replace(name=name))
+    batches = [
+        plan.Batch(batch.name, directory, directory, images, batch.extent)
+        for directory, images in parts.items()
+    ]
+    chosen = config_of("markers", wildcards.setting)
+    return fingerprint_of_seeds(chosen, *batches)
 
 
 def before(stage, folder):

@@ -28,7 +28,8 @@ rule tables:
         mem_mb=2000,
         runtime=60,
     params:
-        folders={name: FOLDERS[name] for name in FOLDERS if name in CONFIG["keep"]},
+        folders={name: FOLDERS[name] for name in KEPT},
+        stages=STAGES,
         ending=CONFIG["overlay"]["format"],
         plans=os.path.dirname(PLAN),
         metadata=metadata,

@@ -68,6 +68,7 @@ rule tune_threshold:
 rule tune_markers:
     input:
         mask=before("markers", "threshold"),
+        preprocessed=before("markers", "preprocess"),
     output:
         markers=directory(TUNED.format("markers")),
     log:
@@ -86,6 +87,7 @@ rule tune_markers:
     params:
         plan=SAMPLE_PLAN,
         settings=tuned("markers"),
+        seeds=tuned_seeds,
         modules=modules("markers"),
     script:
         "../scripts/markers.py"
@@ -93,8 +95,10 @@ rule tune_markers:
 
 rule tune_watershed:
     input:
+        sample_flat_fields,
         markers=before("watershed", "markers"),
         mask=before("watershed", "threshold"),
+        preprocessed=before("watershed", "preprocess"),
     output:
         labels=directory(TUNED.format("watershed")),
     log:

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ COLUMNS = (
     "stage",
     "message",
     "objects",
+    "dropped",
     "height",
     "width",
     "dtype",
@@ -38,6 +39,8 @@ COLUMNS = (
     "plane",
     "pixel_size_um",
     "pixel_size_source",
+    "diameter",
+    "threshold",
 )
 # Rows of a group of objects.parquet: what is in memory at a time.
 GROUP = 100_000
@@ -183,6 +186,7 @@ def image_rows(
     folders: dict[str, str],
     picture: str,
     pixel_size_um: float | str | None,
+    stages: Sequence[str] = STAGES,
 ) -> Iterator[dict]:
     """One row an image, from the records that the last stages of each batch left.
 
@@ -199,6 +203,8 @@ def image_rows(
         Ending of overlays.
     pixel_size_um : float, str or None
         That of the config, see `pixel_size`.
+    stages : sequence of str
+        Whose seconds are told.
     """
     for index, (plan, records) in enumerate(batches):
         drawn = json.loads((overlays[index] / RECORDS).read_text()) if overlays else records
@@ -210,13 +216,15 @@ def image_rows(
             yield (
                 {name: facts[name] for name in PLACE}
                 | row
-                | _outcome(facts, overlay, folders, picture)
+                | _outcome(facts, overlay, folders, picture, stages)
             )
 
 
-def _outcome(record: dict, drawn: dict, folders: dict[str, str], picture: str) -> dict:
+def _outcome(
+    record: dict, drawn: dict, folders: dict[str, str], picture: str, stages: Sequence[str]
+) -> dict:
     row = {name: record.get(name, "") for name in COLUMNS}
-    for stage in STAGES:
+    for stage in stages:
         row[f"seconds_{stage}"] = drawn["seconds"].get(stage, record["seconds"].get(stage, ""))
     # An overlay that could not be drawn leaves the image's measurements as they are.
     row["message"] = record["message"] or drawn["message"]
@@ -229,10 +237,14 @@ def _outcome(record: dict, drawn: dict, folders: dict[str, str], picture: str) -
 
 
 def write_images(
-    rows: Iterator[dict], known: pa.Schema, folders: dict[str, str], path: Path
+    rows: Iterator[dict],
+    known: pa.Schema,
+    folders: dict[str, str],
+    path: Path,
+    stages: Sequence[str] = STAGES,
 ) -> None:
     """Write images.csv."""
-    columns = [*PLACE, *known.names, *COLUMNS, *(f"seconds_{stage}" for stage in STAGES), *folders]
+    columns = [*PLACE, *known.names, *COLUMNS, *(f"seconds_{stage}" for stage in stages), *folders]
     with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -261,6 +273,12 @@ if "snakemake" in globals():
         parts = [folder / "objects.parquet" for folder in measured]
         write_objects(parts, known, batches(), Path(output.objects), Path(output.parquet))
         rows = image_rows(
-            batches(), drawn, known, params.folders, params.ending, params.pixel_size_um
+            batches(),
+            drawn,
+            known,
+            params.folders,
+            params.ending,
+            params.pixel_size_um,
+            params.stages,
         )
-        write_images(rows, known.schema, params.folders, Path(output.images))
+        write_images(rows, known.schema, params.folders, Path(output.images), params.stages)

@@ -11,10 +11,14 @@ from skimage.filters import (
 )
 from skimage.segmentation import clear_border as without_border_objects
 
+from nucleiflow.basins import partition
 from nucleiflow.batch import open_batch
 from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import border_pixels
+from nucleiflow.lengths import pixels, side_of_pixel
+from nucleiflow.regions import quantiles, surroundings
+from nucleiflow.scale import diameter as typical_diameter
 
 OPERATIONS = {
     "open": cv2.MORPH_OPEN,
@@ -23,6 +27,8 @@ OPERATIONS = {
     "dilate": cv2.MORPH_DILATE,
     "gradient": cv2.MORPH_GRADIENT,
 }
+# How much of the threshold of least cross-entropy every pixel of a nucleus reaches.
+NEAR_LI = 0.8
 # Variance of what rounding to whole numbers adds.
 ROUNDING = 1 / 12
 
@@ -35,6 +41,7 @@ def threshold(
     fill_holes: bool,
     clear_border: bool,
     min_area: int,
+    diameter: float | None = None,
 ) -> np.ndarray:
     """Separate nuclei from background.
 
@@ -49,11 +56,15 @@ def threshold(
     fill_holes, clear_border : bool
     min_area : int
         Objects with fewer pixels are dropped.
+    diameter : float or None
+        Of a typical nucleus in pixels, if it is known; `half_maximum` works at its scale.
 
     Returns
     -------
     mask : (Y, X) array of uint8, 0 or 255
     """
+    if method == "half_maximum":
+        options = options | {"diameter": diameter}
     mask = METHODS[method](image, **options).astype(np.uint8) * np.uint8(255)
     for step in morphology:
         mask = morph(mask, **step)
@@ -375,6 +386,65 @@ def local_otsu(image: np.ndarray, window: int, min_contrast: float) -> np.ndarra
     return image > level
 
 
+def half_maximum(
+    image: np.ndarray, contrast: float, level: float, ground: float, diameter: float | None = None
+) -> np.ndarray:
+    """Above a threshold for each nucleus, half-way between it and the ground around it.
+
+    So bright and dim nuclei end where a microscope shows the edge of a sharp body, whatever is
+    beside them. What is wider than `ground` diameters is taken off first, by an opening. Whatever
+    then rises above noise and above the threshold of least cross-entropy (Li and Tam 1998) is
+    divided between the peaks of the blurred image. Each part is cut at the fraction `level`
+    between the ground near it and the median of its bright half.
+
+    Parameters
+    ----------
+    image : (Y, X) array of uint8, uint16 or float32
+    contrast : float
+        Least height of a nucleus above the ground near it, in standard deviations of noise.
+    level : float
+        From 0, the ground, to 1, the nucleus.
+    ground : float
+        Radius of the opening in diameters.
+    diameter : float or None
+        Of a typical nucleus in pixels. None finds it from the objects above Otsu's threshold.
+    """
+    nothing = np.zeros(image.shape, bool)
+    if constant(image):
+        return nothing
+    if diameter is None:
+        above = image > otsu_level(image)
+        diameter = typical_diameter(above.view(np.uint8) * np.uint8(255))
+    # No nucleus is smaller than that, and none fills the image.
+    diameter = max(min(diameter, min(image.shape) / 4), 4.0)
+    values = image.astype(np.float32)
+    values -= opening(values, ground * diameter)
+    if constant(values):
+        return nothing
+    dark = values[values <= otsu_level(values)]
+    middle = float(np.median(dark))
+    # Of integers, rounding is noise, too; of floats, the last digits of what was computed.
+    least = ROUNDING**0.5 if image.dtype.kind == "u" else 1e-6 * float(np.abs(image).max())
+    spread = max(1.4826 * float(np.median(np.abs(dark - middle))), least)
+    # In an empty field the dark class is the lower half of the noise, much less wide; in a
+    # crowded one, differences between neighbours are nuclei.
+    spread = max(spread, min(noise(image), 6 * spread))
+    values -= np.float32(middle)
+    # What half of the least contrast does not reach, no nucleus' edge can be.
+    possible = values > max(contrast / 2 * spread, NEAR_LI * li_level(values))
+    if not possible.any():
+        return nothing
+    blurred = cv2.GaussianBlur(values, (0, 0), max(0.105 * diameter, 1.0))
+    parts = partition(blurred, possible, fraction=0.15)
+    count = int(parts.max())
+    net = values - surroundings(values, possible, diameter / 2)
+    bright = net > (quantiles(parts, net, 0.9, count) / 2).astype(np.float32)[parts]
+    height = quantiles(np.where(bright, parts, 0), net, 0.5, count)
+    limit = np.where(height > contrast * spread, level * height, np.inf)
+    limit[0] = np.inf
+    return net > limit.astype(np.float32)[parts]
+
+
 def edges(
     image: np.ndarray, sigma: float, low: float, high: float, min_contrast: float, close: int
 ) -> np.ndarray:
@@ -448,6 +518,7 @@ METHODS = {
         sauvola,
         local_otsu,
         edges,
+        half_maximum,
     )
 }
 
@@ -457,6 +528,43 @@ def otsu_level(image: np.ndarray) -> float:
     if image.dtype == np.uint8:
         return cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)[0]
     return threshold_otsu(hist=histogram(image))
+
+
+def li_level(values: np.ndarray) -> float:
+    """The threshold of minimum cross-entropy from 4,096 classes, by Li and Tam's iteration."""
+    low, high = float(values.min()), float(values.max())
+    counts, borders = np.histogram(values, 4096, (low, high))
+    # Above the lowest value, as scikit-image has it: logarithms need positive means.
+    above = (borders[:-1] + borders[1:]) / 2 - low
+    below, total = np.cumsum(counts), np.cumsum(counts * above)
+    level = total[-1] / below[-1]
+    for _ in range(100):
+        cut = min(max(int(np.searchsorted(above, level)), 1), above.size - 1)
+        if below[cut - 1] in (0, below[-1]):
+            break
+        dark = total[cut - 1] / below[cut - 1]
+        bright = (total[-1] - total[cut - 1]) / (below[-1] - below[cut - 1])
+        before, level = level, (bright - dark) / (np.log(bright) - np.log(dark))
+        if abs(level - before) < (high - low) / 8192:
+            break
+    return level + low
+
+
+def opening(image: np.ndarray, radius: float) -> np.ndarray:
+    """A grey opening by a disc, smoothed, on an image reduced to where its radius is 6 pixels.
+
+    Never above the image.
+    """
+    height, width = image.shape
+    shrink = max(int(radius / 6), 1)
+    size = (-(-width // shrink), -(-height // shrink))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), 1, borderType=cv2.BORDER_REPLICATE)
+    reach = max(round(radius / shrink), 1)
+    disc = structuring_element("ellipse", 2 * reach + 1)
+    opened = cv2.morphologyEx(small, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_REPLICATE)
+    opened = cv2.GaussianBlur(opened, (0, 0), reach / 2, borderType=cv2.BORDER_REPLICATE)
+    return np.minimum(cv2.resize(opened, (width, height), interpolation=cv2.INTER_LINEAR), image)
 
 
 def multiotsu_levels(image: np.ndarray, classes: int) -> np.ndarray:
@@ -586,9 +694,27 @@ def _classes(image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return counts, (edges[:-1] + edges[1:]) / 2
 
 
+def edge_level(image: np.ndarray, mask: np.ndarray) -> float | None:
+    """Median of the image where the mask ends: the threshold, also of methods that have many.
+
+    Takes (Y, X) arrays. None where the mask has no outline in the image.
+    """
+    inside = cv2.erode(mask, structuring_element("cross", 3))
+    outline = image[inside != mask]
+    return float(np.median(outline)) if outline.size else None
+
+
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
-    return {"mask": threshold(item.read("preprocessed"), **settings)}
+    settings = dict(settings)
+    asked, scale = settings.pop("diameter"), settings.pop("scale", {})
+    image, diameter = item.read("preprocessed"), None
+    if asked != "auto":
+        diameter = pixels(asked, side_of_pixel(item.record, image.shape, **scale))
+    mask = threshold(image, **settings, diameter=diameter)
+    item.facts["diameter"] = diameter or typical_diameter(mask)
+    item.facts["threshold"] = edge_level(image, mask)
+    return {"mask": mask}
 
 
 if "snakemake" in globals():

@@ -98,7 +98,11 @@ def pieces(labels: np.ndarray, net: np.ndarray, distance: np.ndarray) -> Pieces:
         np.bincount(flat[inside], light[inside], count + 1),
         depth,
         *_pairs(
-            flat[one], flat[other], np.stack(border, axis=1), np.minimum(far[one], far[other]), count
+            flat[one],
+            flat[other],
+            np.stack(border, axis=1),
+            np.minimum(far[one], far[other]),
+            count,
         ),
     )
 
@@ -206,7 +210,5 @@ def joined(found: Pieces, pairs: np.ndarray) -> tuple[Pieces, np.ndarray]:
     one, other = new[found.first], new[found.second]
     apart = one != other
     sums = [np.bincount(new, part, left.size) for part in (*found.shape.T, found.light)]
-    pairs = _pairs(
-        one[apart], other[apart], found.border[apart], found.pass_[apart], left.size - 1
-    )
+    pairs = _pairs(one[apart], other[apart], found.border[apart], found.pass_[apart], left.size - 1)
     return Pieces(np.stack(sums[:-1], axis=1), sums[-1], depth, *pairs), new

@@ -10,6 +10,8 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
+from nucleiflow import lengths
+
 TYPES = {
     "object": "a group of keys",
     "array": "a list",
@@ -33,6 +35,16 @@ def _is_color(value: object) -> bool:
     return True
 
 
+def _is_length_or_area(value: object) -> bool:
+    if isinstance(value, str):
+        lengths.micrometres(value)
+    return True
+
+
+def _is_length(value: object) -> bool:
+    return not isinstance(value, str) or lengths.micrometres(value)[1] == 1
+
+
 def _is_number(_, value: object) -> bool:
     """YAML's .nan and .inf are no settings."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -45,6 +57,8 @@ Validator = validators.extend(
 )
 FORMATS = FormatChecker(formats=())
 FORMATS.checks("color", raises=ValueError)(_is_color)
+FORMATS.checks("length", raises=ValueError)(_is_length)
+FORMATS.checks("length or area", raises=ValueError)(_is_length_or_area)
 
 
 def load(config: dict, schema: dict) -> dict:
@@ -61,10 +75,6 @@ def load(config: dict, schema: dict) -> dict:
     if first is not None:
         raise ConfigError(_sentence(first))
     settings = _complete(config, schema)
-    if isinstance(settings["channels"], dict):
-        # YAML takes `1: DAPI` for a number.
-        names = {str(key): name for key, name in settings["channels"].items()}
-        settings["channels"] = dict(sorted(names.items()))
     # What no schema can say: keys that must fit together.
     gaussian = settings["preprocess"]["denoise"]["gaussian"]
     if gaussian["sigma"] is None and gaussian["kernel"] is None:
@@ -80,6 +90,11 @@ def load(config: dict, schema: dict) -> dict:
             f"config: {key}.background_classes is {options['background_classes']}, must be below "
             f"{key}.classes, which is {options['classes']}"
         )
+    if settings["markers"]["method"] == "image" and settings["markers"]["image"]["path"] is None:
+        raise ConfigError(
+            "config: markers.method is image, which needs markers.image.path: name the directory "
+            "of the images of seeds"
+        )
     watershed = settings["watershed"]
     if watershed["background"] and watershed["method"] != "opencv":
         raise ConfigError(
@@ -91,7 +106,60 @@ def load(config: dict, schema: dict) -> dict:
             f"config: watershed.max_area is {watershed['max_area']}, must be at least "
             f"watershed.min_area, which is {watershed['min_area']}"
         )
+    cut, whole = (watershed[rule]["solidity"] for rule in ("split", "merge"))
+    if cut is not None and whole is not None and whole < cut:
+        raise ConfigError(
+            f"config: watershed.merge.solidity is {whole}, must be at least "
+            f"watershed.split.solidity, which is {cut}, or what is split is merged again"
+        )
+    for index, limits in enumerate(watershed["filters"]):
+        _check_limits(f"watershed.filters[{index}]", limits)
+    made = secondary(settings)
+    if made and watershed["background"] and settings["labels"] is None:
+        key = "cells.method" if "cells" in made else "cells.ring.width"
+        raise ConfigError(
+            f"config: {key} is set, which leaves no place to watershed.background true, set one of "
+            "them back"
+        )
+    for name in settings["measure"]["objects"]:
+        if settings["measure"]["objects"] != "all" and name not in ("nuclei", *made):
+            key = "cells.ring.width" if name == "ring" else "cells.method"
+            raise ConfigError(
+                f"config: measure.objects names {name}, which {key} does not make: set that, too"
+            )
     return settings
+
+
+def _check_limits(key: str, limits: dict) -> None:
+    """Limits of a property fit it and each other; in micrometres they get one spelling."""
+    name, power = limits["property"], lengths.power_of(limits["property"])
+    for end in ("min", "max"):
+        value = limits[end]
+        if not isinstance(value, str):
+            continue
+        if lengths.micrometres(value)[1] != power:
+            takes = {1: "a number or a length such as 8 um", 2: "a number or an area such as 50 um2"}
+            raise ConfigError(
+                f"config: {key}.{end} is {json.dumps(value, ensure_ascii=False)}, must be "
+                f"{takes.get(power, 'a number')} for {name}"
+            )
+        limits[end] = lengths.spelled(value)
+    low, high = limits["min"], limits["max"]
+    if low is None and high is None:
+        raise ConfigError(f"config: {key} has neither min nor max, set one for {name}")
+    texts = isinstance(low, str), isinstance(high, str)
+    if None not in (low, high) and texts[0] == texts[1]:
+        ends = [lengths.micrometres(end)[0] if texts[0] else end for end in (low, high)]
+        if ends[1] < ends[0]:
+            raise ConfigError(
+                f"config: {key}.max is {high}, must be at least {key}.min, which is {low}"
+            )
+
+
+def secondary(config: dict) -> tuple[str, ...]:
+    """Objects beside nuclei that a config asks for: `cells` and `cytoplasm`, `ring`."""
+    cells = ("cells", "cytoplasm") if config["cells"]["method"] != "none" else ()
+    return (*cells, "ring") if config["cells"]["ring"]["width"] > 0 else cells
 
 
 def active(section: dict, schema: dict) -> dict:
@@ -126,11 +194,14 @@ def _typed(value: Any, schema: dict) -> Any:
     Snakemake gives what stands in the braces of `--config key='{other: 3}'` as texts.
     """
     properties, items = schema.get("properties"), schema.get("items")
+    others = schema.get("additionalProperties")
     if isinstance(value, dict) and properties:
         return {
             key: _typed(entry, properties[key]) if key in properties else entry
             for key, entry in value.items()
         }
+    if isinstance(value, dict) and others:
+        return {key: _typed(entry, others) for key, entry in value.items()}
     if isinstance(value, list) and items:
         return [_typed(entry, items) for entry in value]
     for choice in schema.get("anyOf", []):
@@ -160,11 +231,17 @@ def _complete(value: Any, schema: dict) -> Any:
             for name, entry in properties.items()
             if name in value or "default" in entry
         }
+    others = schema.get("additionalProperties")
+    if isinstance(value, dict) and others:
+        # YAML takes `1: DAPI` for a number.
+        return {str(key): _complete(value[key], others) for key in sorted(value, key=str)}
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_complete(item, schema["items"]) for item in value]
     for choice in schema.get("anyOf", []):
         if _valid(value, choice):
             return _complete(value, choice)
+    if isinstance(value, str) and schema.get("format") == "length":
+        return lengths.spelled(value)
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if "number" in types and isinstance(value, int) and not isinstance(value, bool):
@@ -201,9 +278,16 @@ def _sentence(error: ValidationError) -> str:
 
 def _nearest(word: str, known: list[str], cutoff: float) -> str | None:
     """The known word most like another, also where its parts stand in another order."""
-    parts = {"_".join(sorted(name.split("_"))): name for name in known}
-    like = difflib.get_close_matches("_".join(sorted(word.split("_"))), parts, 1, cutoff)
-    return parts[like[0]] if like else None
+    spelled = {name: name for name in known}
+    spelled |= {"_".join(sorted(name.split("_"))): name for name in known}
+    words = {word, "_".join(sorted(word.split("_")))}
+    ratios = [
+        (difflib.SequenceMatcher(None, spelling, one).ratio(), name)
+        for one in words
+        for spelling, name in spelled.items()
+    ]
+    ratio, name = max(ratios, key=lambda pair: pair[0], default=(0.0, None))
+    return name if ratio >= cutoff else None
 
 
 def allowed(schema: dict) -> str:

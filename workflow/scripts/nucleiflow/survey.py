@@ -7,12 +7,13 @@ from pathlib import Path
 
 import yaml
 
-from nucleiflow import dataset, field, names, plate_map, samples
+from nucleiflow import dataset, field, label_files, names, plate_map, samples
 from nucleiflow.dataset import Dataset
 from nucleiflow.images import ImageError
 from nucleiflow.plan import File
 from nucleiflow.plate_map import PlateMap
 from nucleiflow.readers import Channel, missing_library, ome_tiff
+from nucleiflow.settings import secondary
 from nucleiflow.sheets import SheetError
 from nucleiflow.walk import DatasetError
 
@@ -21,7 +22,9 @@ SHEET_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "sheet.schema.y
 RESERVED = {
     *names.RESERVED,
     *("on_border", "height", "width", "dtype", "channels", "segmented", "planes", "plane"),
-    *("pixel_size_um", "pixel_size_source", "channel", "preprocessed", "mask", "sure_background"),
+    "dropped",
+    *("pixel_size_um", "pixel_size_source", "diameter", "threshold"),
+    *("channel", "preprocessed", "mask", "sure_background"),
     *("sure_foreground", "unknown", "distance", "markers", "labels", "csv", "overlay"),
 }
 
@@ -65,18 +68,23 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
             sheet = samples.read_samples(path, schema)
             found = dataset.find_in_sheet(sheet, config["batch_size"], look)
         else:
+            exclude = list(config["exclude"])
+            for folder in filter(None, (config["labels"], _seeds(config))):
+                exclude += label_files.inside(label_files.folder_of(folder), path)
             found = dataset.find(
                 path,
                 config["extensions"],
                 config["batch_size"],
                 look,
                 results,
-                config["exclude"],
+                exclude,
                 config["metadata"]["pattern"],
             )
         _check_libraries(found)
         _check_columns(found, config)
         _check_channels(found, config)
+        _check_labels(found, config["labels"], "labels", "label image")
+        _check_labels(found, _seeds(config), "markers.image.path", "image of seeds")
         if wells := read_plate_map(config):
             _check_plate_map(found, wells, config)
             digest = hashlib.blake2b(Path(wells.path).read_bytes(), digest_size=16)
@@ -123,8 +131,10 @@ def _check_libraries(found: Dataset) -> None:
 
 def _is_taken(name: str, config: dict) -> bool:
     """Whether the tables have, or may have, a column of this name."""
-    measured = {*RESERVED, *config["measure"]["properties"]}
-    return name.partition("-")[0] in measured or name.startswith(("intensity_", "seconds_"))
+    beside = secondary(config)
+    measured = {*RESERVED, *config["measure"]["properties"], *beside}
+    prefixes = ("intensity_", "seconds_", *(f"{name}_" for name in beside))
+    return name.partition("-")[0] in measured or name.startswith(prefixes)
 
 
 def _check_columns(found: Dataset, config: dict) -> None:
@@ -152,9 +162,50 @@ def _check_channels(found: Dataset, config: dict) -> None:
                     f"the files are of the channels {', '.join(shown)}: set segment to the one "
                     "with the nuclei"
                 )
+            if config["cells"]["method"] == "watershed":
+                _check_cell_channel(shown, stated, config["cells"]["watershed"]["channel"])
         except ImageError as error:
             where = found.path if directory == "." else directory
             raise DatasetError(f"images: in {where}, {error}") from None
+
+
+def _check_cell_channel(shown: Sequence[str], stated: list[Channel], channel: str | int) -> None:
+    if channel != "auto":
+        field.pick(channel, shown, stated, "cells.watershed.channel")
+    elif len(shown) != 2:
+        raise ImageError(
+            f"the files are of the channels {', '.join(shown)}: set cells.watershed.channel to the "
+            "one that shows cells"
+        )
+
+
+def _seeds(config: dict) -> str | None:
+    """The directory of the seeds, if seeds are not found here."""
+    if config["labels"] is not None or config["markers"]["method"] != "image":
+        return None
+    return config["markers"]["image"]["path"]
+
+
+def _check_labels(found: Dataset, labels: str | None, key: str, what: str) -> None:
+    """Refuse label images that are not there, and name the images that lack one."""
+    if labels is None:
+        return
+    folder = label_files.folder_of(labels)
+    if not folder.is_dir():
+        raise DatasetError(
+            f"config: {key} is {folder}, where there is no directory, check the path"
+        )
+    lacking = [
+        image.name if batch.directory == "." else f"{batch.directory}/{image.name}"
+        for batch in found.batches.values()
+        for image in label_files.without_labels(folder, batch)
+    ]
+    if len(lacking) == found.images:
+        raise DatasetError(
+            f"config: {key}: no file in {folder} is called like an image, such as "
+            f"{lacking[0]}.tif or {lacking[0]}_cp_masks.png, check names and directories"
+        )
+    found.incomplete += [f"{name}: it has no {what}" for name in lacking]
 
 
 def _check_plate_map(found: Dataset, plate_map: PlateMap, config: dict) -> None:
