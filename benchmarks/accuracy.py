@@ -47,7 +47,8 @@ def configs() -> dict[str, dict]:
     for stage in STAGES:
         method = SCHEMA["properties"][stage]["properties"]["method"]
         for name in method["enum"]:
-            if name != method["default"]:
+            # Seeds that a user made are no method to compare.
+            if name not in (method["default"], "image"):
                 result[f"{stage}: {name}"] = {stage: {"method": name}}
     return result
 

@@ -16,6 +16,7 @@ def main() -> int:
         "accuracy.py",
         "methods.py",
         "filters.py",
+        "markers.py",
         "reading.py",
         "inventory.py",
         "planning.py",

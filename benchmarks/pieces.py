@@ -1,9 +1,10 @@
 """What tells one nucleus from two: fits the odds in `nucleiflow.pieces` to masks.
 
 The masks of every second image of dsb2018 (`dsb2018/images` and `dsb2018/masks` below
-NUCLEIFLOW_TEST_DATA, or else below `../shared/data` beside the checkout) say of each pair of pieces
-that touch whether it belongs to one nucleus. Pieces are joined by the truth for three rounds, so that
-there are pieces of all sizes among them. Each image counts the same, however many nuclei it has.
+NUCLEIFLOW_TEST_DATA, or else below `../shared/data` beside the checkout) say of each pair of
+pieces that touch whether it belongs to one nucleus. Pieces are joined by the truth for three
+rounds, so that there are pieces of all sizes among them. Each image counts the same, however many
+nuclei it has.
 """
 
 import os

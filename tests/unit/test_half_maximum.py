@@ -20,7 +20,7 @@ OPTIONS = {"contrast": 6.0, "level": 0.47, "ground": 3.5}
 
 
 def field(discs: list[tuple[int, int, int, float]], shape=(160, 200), blur: float = 1.5):
-    """Blurred discs (y, x, radius, brightness) on a ground of 100 with noise of 3; and the truth."""
+    """Blurred discs (y, x, radius, brightness), ground 100 and noise 3; and the truth."""
     random = np.random.default_rng(4)
     light, truth = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
     for number, (y, x, radius, brightness) in enumerate(discs, 1):

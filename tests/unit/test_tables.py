@@ -498,7 +498,8 @@ def test_images_csv_has_one_row_an_image_in_the_order_of_the_batches(tmp_path):
     assert [row["image"] for row in rows] == ["b", "a", "d", "c"]
     assert list(rows[0]) == [
         *("directory", "batch", "image", "file", "plate", "well", "site", "time"),
-        *("status", "stage", "message", "objects", "dropped", "height", "width", "dtype", "channels"),
+        *("status", "stage", "message", "objects", "dropped", "height", "width", "dtype"),
+        "channels",
         *("segmented", "planes", "plane", "pixel_size_um", "pixel_size_source"),
         *("diameter", "threshold"),
         *("seconds_preprocess", "seconds_threshold", "seconds_markers", "seconds_watershed"),

@@ -285,7 +285,7 @@ def test_settings_that_do_not_fit_an_image_fail_it_with_their_key(fresh: Project
             ["threshold={method: otsuu}"],
             'config: threshold.method is "otsuu", must be one of otsu, triangle, li, manual, '
             "adaptive, yen, isodata, minimum, multiotsu, kmeans, gaussian_mixture, "
-            "robust_background, hysteresis, niblack, sauvola, local_otsu, edges "
+            "robust_background, hysteresis, niblack, sauvola, local_otsu, edges, half_maximum "
             "(did you mean otsu?)",
         ),
         (["results=taken"], "config: results is taken, but {run}/taken is a file"),

@@ -168,7 +168,9 @@ def settings_of(stage, chosen=CONFIG):
         limits = [each[end] for each in section["filters"] for end in ("min", "max")]
         if lengths.needs_pixel_size(*limits):
             section["pixel_size_um"] = chosen["pixel_size_um"]
-        if any(each["property"].startswith("intensity_") for each in section["filters"]):
+        if any(
+            each["property"].startswith("intensity_") for each in section["filters"]
+        ):
             section |= illumination_of(chosen)
     if stage == "cells":
         section["ring"] = section["ring"] if "ring" in SECONDARY else None

@@ -175,7 +175,10 @@ def flood_inside(
     landscape: np.ndarray, mask: np.ndarray, markers: np.ndarray, compactness: float
 ) -> np.ndarray:
     """The watershed of a landscape inside a mask, from the seeds: scikit-image's."""
-    seeds = np.where(markers > 1, markers, 0)
+    seeds = np.where((markers > 1) & (mask > 0), markers, 0)
+    if np.array_equal(seeds > 0, mask > 0):
+        # Seeds that leave nothing open, as those of `pieces`.
+        return seeds
     # Objects of the mask hang together at corners, too.
     return flood(landscape, seeds, connectivity=2, mask=mask > 0, compactness=compactness)
 
@@ -298,7 +301,9 @@ def heights(
     count = int(labels.max())
     ring = np.where((distance > 1.5) & (distance <= 1 + max(0.3 * diameter, 2)), owner, 0)
     ground = quantiles(ring, values, 0.3, count)
-    ground[np.bincount(ring.ravel(), minlength=count + 1) < 4] = np.quantile(values, 0.05)
+    without = np.bincount(ring.ravel(), minlength=count + 1)[1:] < 4
+    if without.any():
+        ground[1:][without] = np.quantile(values, 0.05)
     return ground, np.maximum(quantiles(labels, values, 0.5, count) - ground, 0)
 
 
@@ -628,8 +633,10 @@ def merged(
         ends = sorted([(place[one], one), (place[other], other)])
         return -score, ends[0][0], ends[1][0], ends[0][1], ends[1][1], area[one] + area[other], hull
 
-    found = (candidate(one, other) for one in neighbours for other in neighbours[one] if one < other)
-    queue = [entry[:6] + (index, entry[6]) for index, entry in enumerate(filter(None, found))]
+    found = (
+        candidate(one, other) for one in neighbours for other in neighbours[one] if one < other
+    )
+    queue = [(*entry[:6], index, entry[6]) for index, entry in enumerate(filter(None, found))]
     heapq.heapify(queue)
     tick, into = len(queue), np.arange(count)
     while queue:
@@ -653,7 +660,7 @@ def merged(
         for beside in sorted(neighbours[one], key=place.__getitem__):
             entry = candidate(one, beside)
             if entry:
-                heapq.heappush(queue, entry[:6] + (tick, entry[6]))
+                heapq.heappush(queue, (*entry[:6], tick, entry[6]))
                 tick += 1
     while not np.array_equal(into[into], into):
         into = into[into]

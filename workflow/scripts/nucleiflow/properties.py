@@ -12,9 +12,7 @@ def of_intensity(name: str) -> bool:
     return name.startswith("intensity_") or "_weighted" in name
 
 
-def of_objects(
-    labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str]
-) -> pd.DataFrame:
+def of_objects(labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str]) -> pd.DataFrame:
     """Some properties of every object.
 
     Parameters

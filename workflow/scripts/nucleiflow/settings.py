@@ -138,7 +138,10 @@ def _check_limits(key: str, limits: dict) -> None:
         if not isinstance(value, str):
             continue
         if lengths.micrometres(value)[1] != power:
-            takes = {1: "a number or a length such as 8 um", 2: "a number or an area such as 50 um2"}
+            takes = {
+                1: "a number or a length such as 8 um",
+                2: "a number or an area such as 50 um2",
+            }
             raise ConfigError(
                 f"config: {key}.{end} is {json.dumps(value, ensure_ascii=False)}, must be "
                 f"{takes.get(power, 'a number')} for {name}"
