@@ -17,6 +17,7 @@ def main() -> int:
         "methods.py",
         "filters.py",
         "markers.py",
+        "floods.py",
         "reading.py",
         "inventory.py",
         "planning.py",

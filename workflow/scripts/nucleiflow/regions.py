@@ -124,19 +124,20 @@ def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.nda
         0 without any ground.
     """
     height, width = image.shape
-    shrink = max(int(sigma / 3), 1)
-    size = (-(-width // shrink), -(-height // shrink))
     outside = (~objects).astype(np.float32)
-    # What is so wide is the same on a smaller image.
-    parts = [
-        cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (image * outside, outside)
-    ]
-    light, share = (part * np.float32(1e-9) for part in map(np.mean, parts))
-    for factor, trust in ((1, 1.0), (4, 1e-3)):
-        blur = max(factor * sigma / shrink, 0.3)
-        near, many = (
-            cv2.GaussianBlur(part, (0, 0), blur, borderType=cv2.BORDER_REPLICATE) for part in parts
-        )
-        light, share = light + np.float32(trust) * near, share + np.float32(trust) * many
-    ground = light / np.maximum(share, np.float32(1e-12))
-    return cv2.resize(ground, (width, height), interpolation=cv2.INTER_LINEAR)
+    parts = [image * outside, outside]
+    light, share = (float(part.mean()) * np.float32(1e-9) for part in parts)
+    for reach, trust in ((sigma, 1.0), (4 * sigma, 1e-3)):
+        # What is so wide is the same on a smaller image.
+        shrink = max(int(reach / 3), 1)
+        size = (-(-width // shrink), -(-height // shrink))
+        for index, part in enumerate(parts):
+            small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+            blur = max(reach / shrink, 0.3)
+            small = cv2.GaussianBlur(small, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
+            wide = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+            if index == 0:
+                light = light + np.float32(trust) * wide
+            else:
+                share = share + np.float32(trust) * wide
+    return light / np.maximum(share, np.float32(1e-12))
