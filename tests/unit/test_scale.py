@@ -20,8 +20,12 @@ def test_the_diameter_of_discs(radius: int):
 
 
 def test_specks_do_not_outweigh_nuclei():
-    # Fourteen discs of radius 4 weigh as much as one of radius 15.
-    assert diameter(discs([4] * 12 + [15])) == pytest.approx(30, rel=0.1)
+    # Four discs of radius 4 weigh about as much as one of radius 15.
+    assert diameter(discs([4] * 3 + [15])) == pytest.approx(30, rel=0.1)
+
+
+def test_a_clump_does_not_outweigh_many_nuclei():
+    assert diameter(discs([8] * 10 + [50])) == pytest.approx(16, rel=0.1)
 
 
 def test_without_objects_it_is_zero():
