@@ -555,6 +555,41 @@ def test_touching_nuclei_are_each_split_in_themselves():
         assert ndimage.label(result == number, np.ones((3, 3)))[1] == 1
 
 
+def test_a_waist_that_neighbours_fill_is_a_waist():
+    waist = discs((25, 30, 12), (45, 30, 12)) > 0
+    basins = np.zeros((60, 80), np.int32)
+    basins[12:30, 8:62], basins[30:48, 8:62] = 3, 4
+    basins[waist] = 2
+    result = watershed.split_by_shape(basins, 0.97, 1.0, 0.25)
+    inside = np.unique(result[waist])
+    assert inside.size == 2 and result[30, 25] != result[30, 45]
+    assert (result[:, :34][waist[:, :34]] == result[30, 25]).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "whole", "saddles", "joined"),
+    [
+        # The small one hangs on both others, higher on the second.
+        ([100, 100, 5], [7, 7, 7], [(3.0, 1, 2), (1.0, 0, 2)], [0, 1, 1]),
+        ([100, 100, 5], [7, 7, 7], [(3.0, 0, 2), (1.0, 1, 2)], [0, 1, 0]),
+        # The smallest goes first and makes the other large enough.
+        ([9, 11, 100], [7, 7, 7], [(3.0, 1, 2), (2.0, 0, 1)], [1, 1, 2]),
+        # Large enough neither alone nor with another: the object stays whole.
+        ([9, 5, 4], [7, 7, 7], [(3.0, 1, 2), (2.0, 0, 1)], [1, 1, 1]),
+        # What two had for a neighbour is the neighbour of both.
+        ([9, 8, 100, 100], [7] * 4, [(4.0, 0, 1), (3.0, 0, 2), (2.0, 1, 3)], [2, 2, 2, 3]),
+        # Of a part that hangs on none, the largest of its object gets the pixels.
+        ([30, 100, 5, 500], [7, 7, 7, 8], [], [0, 1, 1, 3]),
+        ([5, 500], [7, 8], [], [0, 1]),
+        ([20, 20], [7, 7], [(1.0, 0, 1)], [0, 1]),
+    ],
+)
+def test_small_parts_join_across_their_highest_saddle(sizes, whole, saddles, joined):
+    level, first, second = np.array(saddles, float).reshape(-1, 3).T
+    arrays = (np.array(sizes), np.array(whole), level, first.astype(int), second.astype(int))
+    assert watershed.large_enough(*arrays, 19.0).tolist() == joined
+
+
 def blobs(seed, shape=(90, 90)):
     """Basins of random blobs, some of which touch, with random numbers."""
     rng = np.random.default_rng(seed)
@@ -704,6 +739,63 @@ def test_lines_between_merged_nuclei_are_filled_and_others_stay():
     expected[10:20, 20:30] = 2
     np.testing.assert_array_equal(result, expected)
     np.testing.assert_array_equal(watershed.merged(basins, mask * 0, None, 0.9, None), basins)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_scores_are_taken_from_above_whatever_the_numbers(seed):
+    # Squares, numbered here from 0 in rows of four without 3 and 8. Pairs are the most solid, those
+    # from above first: 0 1, 2 6, 4 5, 7 11, 9 10. Then 0 1 4 5 is a square, with 2 6 a rectangle.
+    basins = np.zeros((60, 80), np.int32)
+    numbers = 2 + np.random.default_rng(seed).permutation(12)
+    for index, number in enumerate(numbers):
+        y, x = 5 + 10 * (index // 4), 5 + 10 * (index % 4)
+        basins[y : y + 10, x : x + 10] = number
+    basins[5:15, 35:45] = basins[25:35, 5:15] = 0
+    mask = (basins > 0).astype(np.uint8) * 255
+    result = watershed.merged(basins, mask, None, 0.97, None)
+    # The pixel in the middle of each square.
+    found = result[10:31:10, 10:41:10]
+    same = {tuple(np.flatnonzero(found.ravel() == number)) for number in np.unique(found)}
+    assert same == {(0, 1, 2, 4, 5, 6), (7, 11), (9, 10), (3, 8)}
+
+
+def squares(numbers):
+    """Squares of 10 x 10 above each other and one of 20 x 10 beside both, at 100 on ground of 0.
+
+    On the border between them the upper one has 50, the lower one 95.
+    """
+    basins, image = np.zeros((60, 80), np.int32), np.zeros((60, 80), np.float32)
+    basins[10:20, 10:20], basins[20:30, 10:20], basins[10:30, 20:30] = numbers
+    image[basins > 0] = 100
+    image[10:20, 19:21], image[20:30, 19:21] = 50, 95
+    return basins, (basins > 0).astype(np.uint8) * 255, image
+
+
+@pytest.mark.parametrize("numbers", [(2, 3, 4), (3, 2, 4), (4, 3, 2), (3, 4, 2)])
+@pytest.mark.parametrize(("saddle", "number"), [(0.8, 2), (0.7, 1)])
+def test_what_merged_has_the_borders_of_both(numbers, saddle, number):
+    # 50 / 95 and 95 / 97.25 apart; together 72.5 / 97.25, which is 0.75.
+    result = watershed.merged(*squares(numbers), None, saddle)
+    assert len(partition(result)) == number
+    assert result[15, 15] == result[25, 15]
+
+
+def test_what_merged_has_the_light_of_both():
+    basins, image = np.zeros((60, 80), np.int32), np.zeros((60, 80), np.float32)
+    for number in (2, 3, 4):
+        basins[20:30, 10 * number : 10 * number + 10] = number
+    image[basins > 0] = 100
+    image[20:30, 39:41] = 70
+    mask = (basins > 0).astype(np.uint8) * 255
+    result = watershed.merged(basins, mask, image, None, 0.9)
+    assert len(partition(result)) == 2 and result[25, 25] == result[25, 35] != result[25, 45]
+
+
+def test_a_line_stays_where_it_meets_the_background():
+    basins, mask = lined()
+    basins[9, 20] = 1
+    result = watershed.merged(basins, mask, None, 0.9, None)
+    assert result[10, 20] == 0 and (result[11:20, 20] == 2).all()
 
 
 def test_rules_leave_the_background_alone():

@@ -17,7 +17,7 @@ SWEEP = """\
 sweep:
   parameters:
     threshold.min_area: [20, 60]
-    markers.h_maxima.h: {from: 0.1, to: 0.5, step: 0.2}
+    markers.pieces.bias: {from: 0.1, to: 0.5, step: 0.2}
 """
 
 
@@ -93,7 +93,7 @@ def test_preview_and_sweep_share_what_they_can_and_run_once(tried: Project):
     for stage in ("markers", "watershed"):
         names = {path.name for path in (tuning / stage).iterdir()}
         assert len(names) == 7
-        assert "threshold.min_area=60_markers.h_maxima.h=0.3" in names
+        assert "threshold.min_area=60_markers.pieces.bias=0.3" in names
     assert tried.planned("preview", SAMPLE) == {}
     assert tried.planned(*sweep_of(tried), SAMPLE) == {}
     # Only the sample's plans were needed by jobs, and no stage of the whole dataset ran.
@@ -162,7 +162,7 @@ def test_a_changed_image_reruns_its_batch(tuned: Project):
 
 
 def test_one_more_value_computes_that_alone_and_others_are_removed(tuned: Project):
-    changed = parameters(threshold__min_area=[20, 60], markers__h_maxima__h=[0.1, 0.4])
+    changed = parameters(threshold__min_area=[20, 60], markers__pieces__bias=[0.1, 0.4])
     planned = tuned.planned(*sweep_of(tuned, changed), SAMPLE)
     assert planned == stages(0, 0, 4, 4) | {"sweep": 1}
     tuned.snakemake(*sweep_of(tuned), SAMPLE)
@@ -170,7 +170,7 @@ def test_one_more_value_computes_that_alone_and_others_are_removed(tuned: Projec
     assert names == {
         "config",
         *(
-            f"threshold.min_area={area}_markers.h_maxima.h={h}"
+            f"threshold.min_area={area}_markers.pieces.bias={h}"
             for area in (20, 60)
             for h in (0.1, 0.4)
         ),
@@ -193,7 +193,7 @@ def test_options_of_methods_that_are_not_chosen_make_no_settings(fresh: Project)
 def masks(tuned: Project) -> Path:
     """What one of the settings finds, as the truth of all but one image."""
     folder = tuned.run / "masks"
-    found = tuned.results / "tuning/watershed/threshold.min_area=60_markers.h_maxima.h=0.3"
+    found = tuned.results / "tuning/watershed/threshold.min_area=60_markers.pieces.bias=0.3"
     for path in tuned.results.glob("tuning/plans/*.json"):
         plan = json.loads(path.read_text())
         for name, _, (directory, image), _ in plan["images"]:
@@ -208,7 +208,7 @@ def masks(tuned: Project) -> Path:
 def test_masks_rank_the_settings(tuned: Project, masks: Path):
     # Areas below 60 pixels are nuclei of no image, and no `h` splits a disc.
     text = yaml.safe_load(
-        parameters(threshold__min_area=[20, 150], markers__h_maxima__h=[0.1, 0.3])
+        parameters(threshold__min_area=[20, 150], markers__pieces__bias=[0.1, 0.3])
     )
     text["sweep"]["masks"] = "masks"
     done = tuned.snakemake(*sweep_of(tuned, yaml.safe_dump(text)), SAMPLE)
