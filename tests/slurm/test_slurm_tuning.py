@@ -13,7 +13,7 @@ SWEEP = {
     "sweep": {
         "parameters": {
             "threshold.method": ["otsu", "li"],
-            "markers.h_maxima.h": {"from": 0.1, "to": 0.5, "step": 0.2},
+            "markers.pieces.bias": {"from": -1, "to": 1, "step": 1},
             "threshold.morphology": [[], [{"operation": "open", "iterations": 2}]],
         }
     },
