@@ -17,6 +17,8 @@ import numpy as np
 from skimage.segmentation import watershed as flood
 from stages import SCHEMA, markers, preprocess, stage_settings, threshold, watershed
 
+from nucleiflow.merging import merged
+from nucleiflow.splitting import split_by_shape
 from simulate import simulate
 
 RULES = {
@@ -83,9 +85,9 @@ def main() -> None:
     for name, config in RULES.items():
         chosen = stage_settings({"watershed": config})["watershed"]
         if "split" in config:
-            rule = partial(watershed.split_by_shape, basins, **chosen["split"])
+            rule = partial(split_by_shape, basins, **chosen["split"])
         else:
-            rule = partial(watershed.merged, basins, mask, image, **chosen["merge"])
+            rule = partial(merged, basins, mask, image, **chosen["merge"])
         (seconds,) = best_of([rule], arguments.rounds)
         print(f"  {name:28}{seconds * 1e3 / megapixels:8.1f} ms a megapixel", flush=True)
     labels = watershed.relabelled(basins, np.arange(basins.max() + 1) > 1)

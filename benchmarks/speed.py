@@ -101,7 +101,8 @@ def loop(arguments: argparse.Namespace) -> int:
 
     cv2.setNumThreads(1)
     options = stage_settings({})
-    stretch, ending = (options["overlay"].pop(key) for key in ("stretch", "format"))
+    drawing = options["overlay"]
+    stretch, ending, _ = (drawing.pop(key) for key in ("stretch", "format", "cells_color"))
     properties = options["measure"]["properties"]
     tables = []
     for path in _files(arguments.folder):
@@ -109,7 +110,7 @@ def loop(arguments: argparse.Namespace) -> int:
         labels = segment(raw, options)
         table = measure(labels, [("", raw)], properties, frame=0)
         as_csv(table)
-        picture = overlay(for_display(raw, stretch), labels, lines=False, **options["overlay"])
+        picture = overlay(for_display(raw, stretch), labels, lines=False, **drawing)
         encode_picture(picture, ending)
         table.insert(0, "image", path.stem)
         tables.append(table)

@@ -12,6 +12,7 @@ import watershed
 from conftest import ROOT
 from evaluate import match
 from nucleiflow import settings
+from nucleiflow.relief import is_debris, largest_parts, refined, relief_of
 from nucleiflow.scale import diameter
 from simulate import simulate
 
@@ -159,7 +160,7 @@ def test_what_is_debris_by_hand():
     for key, limit in (("area", 0.2037), ("contrast", 0.5), ("content", 0.1019)):
         for change, dropped in ((-0.001, False), (0.001, True)):
             limits = none | {key: limit + change}
-            bad = watershed.is_debris(basins, image, 20.0, **limits)
+            bad = is_debris(basins, relief_of(basins, image, 20.0), 20.0, **limits)
             assert bad.tolist() == [False, False, False, False, dropped], (key, change)
 
 
@@ -167,7 +168,7 @@ def test_refining_puts_outlines_half_way():
     image, truth = field([(50, 50, 14, 500), (50, 79, 14, 250), (120, 120, 14, 100)], blur=2)
     wide = cv2.dilate(truth.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.int32)
     basins = np.where(wide > 0, wide + 1, 1)
-    result = watershed.refined(basins, image, 28.0, 0.47, 0.4)
+    result = refined(basins, relief_of(basins, image, 28.0), 28.0, 0.47, 0.4)
     before, after = (
         [iou(found == number + 1, truth == number) for number in (1, 2, 3)]
         for found in (basins, result)
@@ -182,7 +183,7 @@ def test_a_nucleus_in_parts_keeps_the_largest():
     basins[2:8, 2:8] = 2
     basins[2:4, 10:12] = 2
     basins[5:9, 14:18] = 3
-    result = watershed.largest_parts(basins)
+    result = largest_parts(basins)
     assert (result[2:8, 2:8] == 2).all() and (result[5:9, 14:18] == 3).all()
     assert (result[2:4, 10:12] == 1).all()
 

@@ -16,11 +16,14 @@ from skimage.segmentation import watershed as flood
 import watershed
 from nucleiflow.display import for_display
 from nucleiflow.field import Field, View
+from nucleiflow.hulls import hull_area, hulls
 from nucleiflow.images import ImageError
 from nucleiflow.labels import border_pixels, outlines
+from nucleiflow.merging import merged
 from nucleiflow.properties import of_objects
 from nucleiflow.readers import Channel
 from nucleiflow.settings import ConfigError, load
+from nucleiflow.splitting import large_enough, split_by_shape
 
 PLAIN = {
     "method": "distance",
@@ -421,7 +424,7 @@ def test_hull_of_rectangles_passes_through_the_middles_of_edges():
     basins[3:13, 5:25] = 2
     basins[30, 30] = 7
     # Each corner lacks a triangle of half a pixel by half a pixel.
-    found = {number: watershed.hull_area(hull) for number, hull in watershed.hulls(basins).items()}
+    found = {number: hull_area(hull) for number, hull in hulls(basins).items()}
     assert found == {2: 200 - 4 / 8, 7: 1 - 4 / 8}
 
 
@@ -429,7 +432,7 @@ def test_hull_of_an_angle_leaves_out_a_triangle():
     basins = np.zeros((20, 20), np.int32)
     basins[4:14, 4:14] = 5
     basins[4:9, 9:14] = 0
-    area = watershed.hull_area(watershed.hulls(basins)[5])
+    area = hull_area(hulls(basins)[5])
     assert area == 100 - 5.5**2 / 2 - 3 / 8
     assert 75 / area == pytest.approx(regionprops((basins > 0) * 1)[0].solidity, abs=0.01)
 
@@ -447,7 +450,7 @@ def ring(outer=24, inner=10):
 
 
 def solidity_of(basins, number=2):
-    return np.count_nonzero(basins == number) / watershed.hull_area(watershed.hulls(basins)[number])
+    return np.count_nonzero(basins == number) / hull_area(hulls(basins)[number])
 
 
 def test_solidity_of_known_shapes():
@@ -481,7 +484,7 @@ def partition(basins):
 
 def test_split_cuts_two_discs_at_their_waist():
     basins = np.minimum(discs((25, 30, 12), (45, 30, 12)), 2)
-    result = watershed.split_by_shape(basins, 0.93, 1.0, 0.25)
+    result = split_by_shape(basins, 0.93, 1.0, 0.25)
     assert result.dtype == np.int32 and np.unique(result).tolist() == [0, 2, 3]
     assert (result[:, :35][basins[:, :35] > 0] == 2).all()
     assert (result[:, 36:][basins[:, 36:] > 0] == 3).all()
@@ -490,7 +493,7 @@ def test_split_cuts_two_discs_at_their_waist():
 
 def test_split_cuts_a_chain_of_three():
     basins = np.minimum(discs((20, 30, 10), (37, 30, 10), (54, 30, 10)), 2)
-    result = watershed.split_by_shape(basins, 0.93, 1.0, 0.25, diameter=20.0)
+    result = split_by_shape(basins, 0.93, 1.0, 0.25, diameter=20.0)
     assert [result[30, x] for x in (20, 37, 54)] == [2, 3, 4]
     np.testing.assert_allclose(np.bincount(result.ravel())[2:], 317, atol=30)
 
@@ -500,22 +503,22 @@ def test_split_cuts_a_chain_of_three():
 )
 def test_split_leaves_alone_what_has_no_waist(basins):
     for limit in (0.9, 1.0):
-        result = watershed.split_by_shape(basins, limit, 1.0, 0.25)
+        result = split_by_shape(basins, limit, 1.0, 0.25)
         np.testing.assert_array_equal(result, basins)
 
 
 def test_split_touches_nothing_above_the_limit():
     basins = np.minimum(discs((25, 30, 12), (45, 30, 12)), 2)
     at = solidity_of(basins)
-    assert watershed.split_by_shape(basins, at - 0.001, 1.0, 0.25).max() == 2
-    assert watershed.split_by_shape(basins, at + 0.001, 1.0, 0.25).max() == 3
+    assert split_by_shape(basins, at - 0.001, 1.0, 0.25).max() == 2
+    assert split_by_shape(basins, at + 0.001, 1.0, 0.25).max() == 3
 
 
 @pytest.mark.parametrize(("min_part", "parts"), [(0.05, 2), (0.1, 2), (0.11, 1), (0.25, 1)])
 def test_parts_are_no_smaller_than_a_fraction_of_the_typical_area(min_part, parts):
     # A bud of radius 5, 73 pixels of it: a tenth of a disc of 30 pixels are 71.
     basins = np.minimum(discs((30, 30, 15), (49, 30, 5)), 2)
-    result = watershed.split_by_shape(basins, 1.0, 0.5, min_part, diameter=30.0)
+    result = split_by_shape(basins, 1.0, 0.5, min_part, diameter=30.0)
     sizes = np.bincount(result.ravel())[2:]
     assert len(sizes) == parts
     assert sizes.sum() == np.count_nonzero(basins) and (sizes >= min_part * 707).all()
@@ -527,15 +530,15 @@ def test_typical_area_is_the_median_where_no_diameter_is_known():
     basins = discs(*twins, *many, shape=(80, 100))
     basins[basins == 3] = 2
     # A half has about 200 pixels, the median nucleus 613.
-    assert watershed.split_by_shape(basins, 0.95, 0.5, 0.3).max() == 6 + 1
-    assert watershed.split_by_shape(basins, 0.95, 0.5, 0.4).max() == 6
+    assert split_by_shape(basins, 0.95, 0.5, 0.3).max() == 6 + 1
+    assert split_by_shape(basins, 0.95, 0.5, 0.4).max() == 6
 
 
 def test_split_leaves_neighbours_as_they_are_and_numbers_parts_in_place():
     basins = discs((14, 30, 9), (30, 30, 12), (50, 30, 12), (70, 30, 7))
     basins[basins == 4] = 3
     basins[basins == 5] = 4
-    result = watershed.split_by_shape(basins, 0.93, 1.0, 0.25)
+    result = split_by_shape(basins, 0.93, 1.0, 0.25)
     np.testing.assert_array_equal(result == 2, basins == 2)
     np.testing.assert_array_equal(result == 5, basins == 4)
     np.testing.assert_array_equal((result == 3) | (result == 4), basins == 3)
@@ -548,7 +551,7 @@ def test_touching_nuclei_are_each_split_in_themselves():
     other = np.minimum(discs((25, 42, 11), (45, 42, 11), shape=(64, 80)), 2)
     basins = np.where(one > 0, 2, np.where(other > 0, 3, 0)).astype(np.int32)
     basins[29:33, 25:46] = np.where(basins[29:33, 25:46] > 0, basins[29:33, 25:46], 3)
-    result = watershed.split_by_shape(basins, 0.95, 1.0, 0.25)
+    result = split_by_shape(basins, 0.95, 1.0, 0.25)
     np.testing.assert_array_equal(np.isin(result, (2, 3)), basins == 2)
     np.testing.assert_array_equal(np.isin(result, (4, 5)), basins == 3)
     for number in (2, 3, 4, 5):
@@ -560,7 +563,7 @@ def test_a_waist_that_neighbours_fill_is_a_waist():
     basins = np.zeros((60, 80), np.int32)
     basins[12:30, 8:62], basins[30:48, 8:62] = 3, 4
     basins[waist] = 2
-    result = watershed.split_by_shape(basins, 0.97, 1.0, 0.25)
+    result = split_by_shape(basins, 0.97, 1.0, 0.25)
     inside = np.unique(result[waist])
     assert inside.size == 2 and result[30, 25] != result[30, 45]
     assert (result[:, :34][waist[:, :34]] == result[30, 25]).all()
@@ -587,7 +590,7 @@ def test_a_waist_that_neighbours_fill_is_a_waist():
 def test_small_parts_join_across_their_highest_saddle(sizes, whole, saddles, joined):
     level, first, second = np.array(saddles, float).reshape(-1, 3).T
     arrays = (np.array(sizes), np.array(whole), level, first.astype(int), second.astype(int))
-    assert watershed.large_enough(*arrays, 19.0).tolist() == joined
+    assert large_enough(*arrays, 19.0).tolist() == joined
 
 
 def blobs(seed, shape=(90, 90)):
@@ -614,12 +617,12 @@ def test_rules_do_not_depend_on_the_order_of_the_numbers(seed):
     basins, mask, rng = blobs(seed)
     image = ndimage.gaussian_filter(rng.random(mask.shape), 2).astype(np.float32) + mask
     other = renumbered(basins, rng)
-    split = [watershed.split_by_shape(each, 0.9, 0.5, 0.2) for each in (basins, other)]
+    split = [split_by_shape(each, 0.9, 0.5, 0.2) for each in (basins, other)]
     assert partition(split[0]) == partition(split[1])
     for limits in ((0.8, None), (None, 0.95), (0.8, 0.9)):
-        merged = [watershed.merged(each, mask, image, *limits) for each in (basins, other)]
-        assert partition(merged[0]) == partition(merged[1])
-        assert len(partition(merged[0])) < len(partition(basins)) <= len(partition(split[0]))
+        joined = [merged(each, mask, image, *limits) for each in (basins, other)]
+        assert partition(joined[0]) == partition(joined[1])
+        assert len(partition(joined[0])) < len(partition(basins)) <= len(partition(split[0]))
 
 
 # Merge
@@ -635,7 +638,7 @@ def halves(boundary=30):
 def test_two_halves_of_a_disc_are_one_again():
     basins = halves()
     mask = (basins > 0).astype(np.uint8) * 255
-    result = watershed.merged(basins, mask, None, 0.95, None)
+    result = merged(basins, mask, None, 0.95, None)
     np.testing.assert_array_equal(result, (basins > 0) * 2)
     assert result.dtype == np.int32
 
@@ -646,15 +649,15 @@ def test_pieces_merge_one_after_the_other():
     basins[inside] = 2 + (np.indices(basins.shape)[1][inside] - 16) // 7
     assert np.unique(basins[inside]).size == 5
     mask = inside.astype(np.uint8) * 255
-    np.testing.assert_array_equal(watershed.merged(basins, mask, None, 0.9, None), inside * 2)
+    np.testing.assert_array_equal(merged(basins, mask, None, 0.9, None), inside * 2)
 
 
 def test_two_discs_stay_two_by_their_solidity():
     basins = discs((20, 30, 10), (40, 30, 10))
     mask = (basins > 0).astype(np.uint8) * 255
     # 2 pi / (pi + 4) is 0.88, with pixels of this size 0.84.
-    assert watershed.merged(basins, mask, None, 0.85, None).max() == 3
-    assert watershed.merged(basins, mask, None, 0.83, None).max() == 2
+    assert merged(basins, mask, None, 0.85, None).max() == 3
+    assert merged(basins, mask, None, 0.83, None).max() == 2
 
 
 def dimmed(level, second=100):
@@ -682,7 +685,7 @@ def dimmed(level, second=100):
 def test_shallow_saddles_merge(saddle, level, second, number, dtype):
     basins, mask, image = dimmed(level, second)
     before = basins.copy()
-    result = watershed.merged(basins, mask, image.astype(dtype), None, saddle)
+    result = merged(basins, mask, image.astype(dtype), None, saddle)
     assert len(partition(result)) == number
     np.testing.assert_array_equal(basins, before)
 
@@ -690,8 +693,8 @@ def test_shallow_saddles_merge(saddle, level, second, number, dtype):
 def test_saddles_count_from_the_ground():
     # On a ground of 1000 they are as deep as before, though 1050 / 1095 is 0.96.
     basins, mask, image = dimmed(50)
-    assert watershed.merged(basins, mask, image + 1000, None, 0.55).max() == 3
-    assert watershed.merged(basins, mask, image + 1000, None, 0.50).max() == 2
+    assert merged(basins, mask, image + 1000, None, 0.55).max() == 3
+    assert merged(basins, mask, image + 1000, None, 0.50).max() == 2
 
 
 @pytest.mark.parametrize(
@@ -700,14 +703,14 @@ def test_saddles_count_from_the_ground():
 )
 def test_both_limits_must_be_reached(solidity, saddle, number):
     basins, mask, image = dimmed(50)
-    assert len(partition(watershed.merged(basins, mask, image, solidity, saddle))) == number
+    assert len(partition(merged(basins, mask, image, solidity, saddle))) == number
 
 
 def test_a_union_with_gaps_in_its_hull_is_not_merged_however_bright_the_border():
     basins = discs((20, 30, 10), (40, 30, 10))
     mask = (basins > 0).astype(np.uint8) * 255
-    assert watershed.merged(basins, mask, mask, None, 0.9).max() == 2
-    assert watershed.merged(basins, mask, mask, 0.95, 0.9).max() == 3
+    assert merged(basins, mask, mask, None, 0.9).max() == 2
+    assert merged(basins, mask, mask, 0.95, 0.9).max() == 3
 
 
 def test_the_most_solid_union_comes_first():
@@ -717,7 +720,7 @@ def test_the_most_solid_union_comes_first():
     basins[10:30, 20:25] = 3
     basins[5:35, 25:45] = 2
     mask = (basins > 0).astype(np.uint8) * 255
-    result = watershed.merged(basins, mask, None, 0.93, None)
+    result = merged(basins, mask, None, 0.93, None)
     assert result[20, 12] == result[20, 22] == 3 and result[20, 30] == 2
 
 
@@ -734,11 +737,11 @@ def lined():
 
 def test_lines_between_merged_nuclei_are_filled_and_others_stay():
     basins, mask = lined()
-    result = watershed.merged(basins, mask, None, 0.9, None)
+    result = merged(basins, mask, None, 0.9, None)
     expected = basins.copy()
     expected[10:20, 20:30] = 2
     np.testing.assert_array_equal(result, expected)
-    np.testing.assert_array_equal(watershed.merged(basins, mask * 0, None, 0.9, None), basins)
+    np.testing.assert_array_equal(merged(basins, mask * 0, None, 0.9, None), basins)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -752,7 +755,7 @@ def test_equal_scores_are_taken_from_above_whatever_the_numbers(seed):
         basins[y : y + 10, x : x + 10] = number
     basins[5:15, 35:45] = basins[25:35, 5:15] = 0
     mask = (basins > 0).astype(np.uint8) * 255
-    result = watershed.merged(basins, mask, None, 0.97, None)
+    result = merged(basins, mask, None, 0.97, None)
     # The pixel in the middle of each square.
     found = result[10:31:10, 10:41:10]
     same = {tuple(np.flatnonzero(found.ravel() == number)) for number in np.unique(found)}
@@ -775,7 +778,7 @@ def squares(numbers):
 @pytest.mark.parametrize(("saddle", "number"), [(0.8, 2), (0.7, 1)])
 def test_what_merged_has_the_borders_of_both(numbers, saddle, number):
     # 50 / 95 and 95 / 97.25 apart; together 72.5 / 97.25, which is 0.75.
-    result = watershed.merged(*squares(numbers), None, saddle)
+    result = merged(*squares(numbers), None, saddle)
     assert len(partition(result)) == number
     assert result[15, 15] == result[25, 15]
 
@@ -787,22 +790,22 @@ def test_what_merged_has_the_light_of_both():
     image[basins > 0] = 100
     image[20:30, 39:41] = 70
     mask = (basins > 0).astype(np.uint8) * 255
-    result = watershed.merged(basins, mask, image, None, 0.9)
+    result = merged(basins, mask, image, None, 0.9)
     assert len(partition(result)) == 2 and result[25, 25] == result[25, 35] != result[25, 45]
 
 
 def test_a_line_stays_where_it_meets_the_background():
     basins, mask = lined()
     basins[9, 20] = 1
-    result = watershed.merged(basins, mask, None, 0.9, None)
+    result = merged(basins, mask, None, 0.9, None)
     assert result[10, 20] == 0 and (result[11:20, 20] == 2).all()
 
 
 def test_rules_leave_the_background_alone():
     basins, mask = lined()
-    merged = watershed.merged(basins, mask, mask, 0.1, 0.0)
-    split = watershed.split_by_shape(basins, 1.0, 0.0, 0.01)
-    for result in (merged, split):
+    joined = merged(basins, mask, mask, 0.1, 0.0)
+    split = split_by_shape(basins, 1.0, 0.0, 0.01)
+    for result in (joined, split):
         np.testing.assert_array_equal(result == 1, basins == 1)
 
 
@@ -811,8 +814,8 @@ def test_rules_leave_the_background_alone():
 def test_rules_take_nothing_background_and_a_full_image(shape, value):
     basins = np.full(shape, value, np.int32)
     mask = np.full(shape, 255, np.uint8)
-    np.testing.assert_array_equal(watershed.merged(basins, mask, mask, 0.5, 0.5), basins)
-    np.testing.assert_array_equal(watershed.split_by_shape(basins, 1.0, 0.5, 0.25), basins)
+    np.testing.assert_array_equal(merged(basins, mask, mask, 0.5, 0.5), basins)
+    np.testing.assert_array_equal(split_by_shape(basins, 1.0, 0.5, 0.25), basins)
 
 
 def test_the_stage_splits_before_it_merges():

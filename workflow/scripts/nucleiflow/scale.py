@@ -1,5 +1,7 @@
 """How large the nuclei of an image are, before they are told apart."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -41,3 +43,15 @@ def diameter(mask: np.ndarray) -> float:
     weights = np.cumsum(heights)
     middle = heights[np.searchsorted(weights, weights[-1] / 2)]
     return float(min(2 * middle, min(mask.shape)))
+
+
+def diameter_of_share(mask: np.ndarray, markers: np.ndarray) -> float:
+    """Diameter in pixels of a disc with a seed's share of a mask; seeds are numbered from 2."""
+    area = np.count_nonzero(mask) / max(int(markers.max()) - 1, 1)
+    return max(math.sqrt(4 / math.pi * area), 1.0)
+
+
+def median_diameter(labels: np.ndarray) -> float:
+    """Diameter in pixels of the disc whose area is the median of that of the labelled objects."""
+    areas = np.bincount(labels.ravel())[1:]
+    return float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi))

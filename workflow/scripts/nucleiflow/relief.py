@@ -1,0 +1,158 @@
+"""How far nuclei rise above the ground around them: where they end, and what is debris."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from skimage.measure import label as components
+
+from nucleiflow.kernel import structuring_element
+from nucleiflow.labels import border_pixels
+from nucleiflow.regions import nearest, quantiles
+
+
+class Relief(NamedTuple):
+    """An image as seen from its nuclei.
+
+    Attributes
+    ----------
+    values : (Y, X) array of float32
+        The image.
+    owner, distance : (Y, X) arrays of int32 and float32
+        The nucleus nearest to each pixel, and how far it is in pixels.
+    ground, height : (largest label + 1,) arrays of float64
+        The intensity around each nucleus, and how far its median lies above that.
+    """
+
+    values: np.ndarray
+    owner: np.ndarray
+    distance: np.ndarray
+    ground: np.ndarray
+    height: np.ndarray
+
+
+def relief_of(basins: np.ndarray, image: np.ndarray, diameter: float) -> Relief:
+    """How far nuclei rise above the ground.
+
+    The ground is the third decile in a ring of 0.3 diameters, a pixel away from the outline, as
+    neighbours and haze are in it, too. A nucleus without such a ring has the darkest twentieth of
+    the image.
+
+    Parameters
+    ----------
+    basins : (Y, X) array of int32
+        0 and 1 background, 2.. nuclei; some must be there.
+    image : (Y, X) array of numbers
+    diameter : float
+        Of a typical nucleus in pixels.
+    """
+    labels, values = np.where(basins > 1, basins, 0), image.astype(np.float32)
+    count = int(labels.max())
+    owner, distance = nearest(labels)
+    ring = np.where((distance > 1.5) & (distance <= 1 + max(0.3 * diameter, 2)), owner, 0)
+    ground = quantiles(ring, values, 0.3, count)
+    without = np.bincount(ring.ravel(), minlength=count + 1)[1:] < 4
+    if without.any():
+        ground[1:][without] = np.quantile(values, 0.05)
+    height = np.maximum(quantiles(labels, values, 0.5, count) - ground, 0)
+    return Relief(values, owner, distance, ground, height)
+
+
+def refined(
+    basins: np.ndarray, relief: Relief, diameter: float, level: float, reach: float
+) -> np.ndarray:
+    """Draw the outline of each nucleus anew, half-way between it and the ground around it.
+
+    Parameters
+    ----------
+    basins : (Y, X) array of int32
+        0 and 1 background, 2.. nuclei.
+    relief : Relief
+        Of these nuclei.
+    diameter : float
+        Of a typical nucleus in pixels.
+    level : float
+        From 0, the ground, to 1, the median of the nucleus.
+    reach : float
+        How far from its present outline a nucleus may end, in diameters.
+
+    Returns
+    -------
+    basins : (Y, X) array of int32
+        Nuclei in one piece (4-connected) without holes or hairs; some can be gone.
+    """
+    cut = (relief.ground + level * relief.height).astype(np.float32)
+    owner = np.where(relief.distance > max(reach * diameter, 2), 0, relief.owner)
+    mask = ((relief.values > cut[owner]) & (owner > 0)).view(np.uint8) * np.uint8(255)
+    _, outside = cv2.connectedComponents(~mask, connectivity=4)
+    open_ = np.zeros(int(outside.max()) + 1, bool)
+    open_[border_pixels(outside)] = True
+    # Component 0 is the nuclei themselves.
+    open_[0] = False
+    filled = (~open_[outside]).view(np.uint8)
+    kernel = structuring_element("ellipse", 3)
+    smooth = cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel)
+    return largest_parts(np.where(smooth > 0, owner, np.minimum(basins, 1)))
+
+
+def largest_parts(basins: np.ndarray) -> np.ndarray:
+    """Of each nucleus the largest part (4-connected); the others become background."""
+    nuclei = np.where(basins > 1, basins, 0)
+    parts = components(nuclei, connectivity=1, background=0)
+    area = np.bincount(parts.ravel())
+    owner = np.zeros(area.size, np.intp)
+    owner[parts.ravel()] = nuclei.ravel()
+    largest = np.zeros(int(nuclei.max()) + 1, np.intp)
+    np.maximum.at(largest, owner[1:], area[1:])
+    keep = area == largest[owner]
+    keep[0] = False
+    # Of equal parts, the first.
+    chosen = np.flatnonzero(keep)
+    _, first = np.unique(owner[chosen], return_index=True)
+    keep[:] = False
+    keep[chosen[first]] = True
+    return np.where(keep[parts], nuclei, np.minimum(basins, 1)).astype(np.int32)
+
+
+def is_debris(
+    basins: np.ndarray,
+    relief: Relief,
+    diameter: float,
+    area: float,
+    contrast: float,
+    content: float,
+) -> np.ndarray:
+    """Which nuclei are much less than the others, (largest basin + 1,) array of bool.
+
+    Parameters
+    ----------
+    basins : (Y, X) array of int32
+        0 and 1 background, 2.. nuclei.
+    relief : Relief
+        Of these nuclei, whose outlines may have been others.
+    diameter : float
+        Of a typical nucleus in pixels.
+    area : float
+        Least area, as a fraction of a disc of this diameter.
+    contrast : float
+        Least height of the median above the ground around it, as a fraction of that of typical
+        nuclei: half of the area of all nuclei belongs to higher ones.
+    content : float
+        Least area times height, which is what it holds of the stain, as a fraction of a typical
+        nucleus.
+    """
+    pixels_of = np.bincount(basins.ravel(), minlength=2)
+    pixels_of[:2] = 0
+    bad = np.zeros(pixels_of.size, bool)
+    if not pixels_of.any():
+        return bad
+    height = relief.height[: bad.size]
+    order = np.argsort(height)
+    share = np.cumsum(pixels_of[order])
+    typical = height[order][np.searchsorted(share, share[-1] / 2)]
+    disc = np.pi / 4 * diameter**2
+    bad |= pixels_of < area * disc
+    bad |= height < contrast * typical
+    bad |= pixels_of * height < content * typical * disc
+    bad[:2] = False
+    return bad
