@@ -17,6 +17,7 @@ from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import border_pixels
 from nucleiflow.lengths import pixels, side_of_pixel
+from nucleiflow.reduced import enlarged, reduced
 from nucleiflow.regions import quantiles, surroundings
 from nucleiflow.scale import diameter as typical_diameter
 
@@ -567,16 +568,13 @@ def opening(image: np.ndarray, radius: float) -> np.ndarray:
 
     Never above the image.
     """
-    height, width = image.shape
     shrink = max(int(radius / 6), 1)
-    size = (-(-width // shrink), -(-height // shrink))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), 1, borderType=cv2.BORDER_REPLICATE)
+    small = cv2.GaussianBlur(reduced(image, shrink), (0, 0), 1, borderType=cv2.BORDER_REPLICATE)
     reach = max(round(radius / shrink), 1)
     disc = structuring_element("ellipse", 2 * reach + 1)
     opened = cv2.morphologyEx(small, cv2.MORPH_OPEN, disc, borderType=cv2.BORDER_REPLICATE)
     opened = cv2.GaussianBlur(opened, (0, 0), reach / 2, borderType=cv2.BORDER_REPLICATE)
-    return np.minimum(cv2.resize(opened, (width, height), interpolation=cv2.INTER_LINEAR), image)
+    return np.minimum(enlarged(opened, shrink, image.shape), image)
 
 
 def multiotsu_levels(image: np.ndarray, classes: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from nucleiflow.labels import border_pixels
 from nucleiflow.lengths import pixels, power_of, side_of_pixel
 from nucleiflow.merging import merged
 from nucleiflow.properties import of_intensity, of_objects
+from nucleiflow.reduced import enlarged, reduced
 from nucleiflow.relief import is_debris, refined, relief_of
 from nucleiflow.scale import diameter_of_share, median_diameter
 from nucleiflow.splitting import split_by_shape
@@ -178,12 +179,14 @@ def flood_inside(
     landscape: np.ndarray, mask: np.ndarray, markers: np.ndarray, compactness: float
 ) -> np.ndarray:
     """The watershed of a landscape inside a mask, from the seeds: scikit-image's."""
-    seeds = np.where((markers > 1) & (mask > 0), markers, 0)
-    if np.array_equal(seeds > 0, mask > 0):
+    inside = mask > 0
+    taken = (markers > 1) & inside
+    seeds = markers * taken
+    if np.count_nonzero(taken) == np.count_nonzero(inside):
         # Seeds that leave nothing open, as those of `pieces`.
         return seeds
     # Objects of the mask hang together at corners, too.
-    return flood(landscape, seeds, connectivity=2, mask=mask > 0, compactness=compactness)
+    return flood(landscape, seeds, connectivity=2, mask=inside, compactness=compactness)
 
 
 def relative(image: np.ndarray, mask: np.ndarray, diameter: float) -> np.ndarray:
@@ -202,20 +205,16 @@ def relative(image: np.ndarray, mask: np.ndarray, diameter: float) -> np.ndarray
     (Y, X) array of float32
     """
     inside = (mask > 0).astype(np.float32)
-    height, width = mask.shape
-    # Means that are so wide are the same on a smaller image.
-    shrink = max(int(diameter / 4), 1)
-    small = (-(-width // shrink), -(-height // shrink))
-    whole, bright, share = (
-        cv2.resize(part, small, interpolation=cv2.INTER_AREA)
-        for part in (image, image * inside, inside)
-    )
+    shrink = max(int(diameter / 3), 1)
+    whole, bright, share = (reduced(part, shrink) for part in (image, image * inside, inside))
     ground = _mean_nearby(whole - bright, 1 - share, 2 * diameter / shrink)
     level = np.maximum(_mean_nearby(bright, share, diameter / shrink) - ground, 0)
     # Where there are no nuclei nearby, the level means nothing.
     level = np.maximum(level, max(0.01 * float(level.max()), 1e-6))
-    ground, level = (cv2.resize(part, (width, height)) for part in (ground, level))
-    return np.maximum(image - ground, 0) / level
+    ground, level = (enlarged(part, shrink, mask.shape) for part in (ground, level))
+    net = image - ground
+    np.maximum(net, 0, out=net)
+    return np.divide(net, level, out=net)
 
 
 def _mean_nearby(light: np.ndarray, share: np.ndarray, sigma: float) -> np.ndarray:

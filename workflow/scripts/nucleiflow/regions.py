@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from nucleiflow.reduced import enlarged, reduced
+
 
 def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> np.ndarray:
     """A quantile of the values under each label.
@@ -123,19 +125,16 @@ def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.nda
     (Y, X) array of float32
         0 without any ground.
     """
-    height, width = image.shape
     outside = (~objects).astype(np.float32)
     parts = [image * outside, outside]
     light, share = (float(part.mean()) * np.float32(1e-9) for part in parts)
     for reach, trust in ((sigma, 1.0), (4 * sigma, 1e-3)):
-        # What is so wide is the same on a smaller image.
         shrink = max(int(reach / 3), 1)
-        size = (-(-width // shrink), -(-height // shrink))
+        blur = max(reach / shrink, 0.3)
         for index, part in enumerate(parts):
-            small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-            blur = max(reach / shrink, 0.3)
+            small = reduced(part, shrink)
             small = cv2.GaussianBlur(small, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
-            wide = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+            wide = enlarged(small, shrink, image.shape)
             if index == 0:
                 light = light + np.float32(trust) * wide
             else:
