@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import yaml
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from stages import ROOT, SCHEMA, read, segment, stage_settings
 
@@ -79,48 +80,34 @@ def columns(result: Result) -> list[float]:
 
 
 def plot(curves: dict[str, list[Score]], path: Path) -> None:
-    """F1 of all nuclei together against the IoU: what is shipped, and every method in grey."""
-    figure = Figure(figsize=(8.5, 6), layout="constrained")
+    """F1 at some limits, a row a config, the best mean at the top: what is shipped in colour."""
+    rows = {name: columns(Result(scores, 0.0, 0.0, 0))[:4] for name, scores in curves.items()}
+    order = sorted(rows, key=lambda name: rows[name][3])
+    figure = Figure(figsize=(7, 0.22 * len(order) + 1.2), layout="constrained")
     axes = figure.subplots()
-    values = {}
-    for name, scores in curves.items():
-        total = pooled(scores)
-        values[name] = [total.f1(threshold) for threshold in THRESHOLDS]
-    styles = {
-        DEFAULT: {"color": "#0072b2", "linewidth": 3.5, "zorder": 3},
-        WORKSHOP: {"color": "#d55e00", "linewidth": 2, "zorder": 2},
-    }
-    plain = {"color": "0.65", "linewidth": 0.8, "zorder": 1}
-    for name, curve in values.items():
-        axes.plot(THRESHOLDS, curve, **styles.get(name, plain))
-    order = sorted(values, key=lambda name: values[name][0])
-    places = spread([values[name][0] for name in order], 0.031)
-    for name, place in zip(order, places, strict=True):
-        style = styles.get(name, plain | {"color": "0.35"})
-        axes.plot([0.482, 0.5], [place, values[name][0]], color=style["color"], linewidth=0.6)
-        weight = "bold" if name in styles else "normal"
-        text = {"color": style["color"], "fontsize": 8, "fontweight": weight}
-        axes.text(0.479, place, name, ha="right", va="center", **text)
-    axes.set(xlim=(0.3, 0.96), xticks=np.arange(0.5, 1, 0.1), ylim=(0, max(1.0, places[-1] + 0.02)))
-    axes.set(xlabel="intersection over union above", ylabel="F1 of all nuclei")
-    axes.hlines(np.arange(0.2, 1.1, 0.2), 0.5, 0.96, color="0.9", linewidth=0.6, zorder=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
-
-
-def spread(places: list[float], gap: float) -> np.ndarray:
-    """Sorted places moved apart as little as needed, so that texts do not overlap."""
-    # Without the gaps the order must only not fall: pools of neighbours take their mean.
-    pools: list[list[float]] = []
-    for index, place in enumerate(places):
-        pools.append([place - index * gap, 1])
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            mean, size = pools.pop()
-            before, count = pools.pop()
-            pools.append([(mean * size + before * count) / (size + count), size + count])
-    moved = np.repeat([mean for mean, _ in pools], [size for _, size in pools])
-    moved = moved + np.arange(len(places)) * gap
-    return moved + max(0.0, 0.015 - moved[0])
+    colours = {DEFAULT: "#0072b2", WORKSHOP: "#d55e00"}
+    markers = ("o", "s", "D")
+    for place, name in enumerate(order):
+        values, colour = rows[name][:3], colours.get(name, "0.45")
+        axes.plot([min(values), max(values)], [place, place], color=colour, linewidth=0.8)
+        for value, marker in zip(values, markers, strict=True):
+            axes.plot(value, place, marker, color=colour, markersize=5)
+    axes.set(yticks=range(len(order)), yticklabels=order, ylim=(-0.7, len(order) - 0.3))
+    for text in axes.get_yticklabels():
+        text.set(fontsize=8, color=colours.get(text.get_text(), "0.25"))
+        text.set_fontweight("bold" if text.get_text() in colours else "normal")
+    images = len(next(iter(curves.values())))
+    axes.set(xlim=(0, 1), xlabel=f"F1, mean over {images} images that no default was chosen on")
+    axes.grid(axis="x", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    for limit, marker in zip(SHOWN, markers, strict=True):
+        axes.plot([], [], marker, color="0.45", markersize=5, label=f"IoU above {limit}")
+    figure.legend(loc="outside upper center", ncols=len(SHOWN), frameon=False, fontsize=8)
+    # The same figures make the same file.
+    with rc_context({"svg.hashsalt": "accuracy"}):
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def main() -> None:
