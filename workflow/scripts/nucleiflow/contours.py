@@ -29,7 +29,9 @@ CROFTON[[9, 13]] = 2 * _SIDE
 
 
 def _summed(numbers: np.ndarray, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return np.bincount(np.searchsorted(numbers, labels), values, numbers.size)
+    added = np.bincount(np.searchsorted(numbers, labels), values, numbers.size)
+    # Of nothing, NumPy gives whole numbers.
+    return added.astype(np.float64, copy=False)
 
 
 def perimeters(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def rows_of(runs: Runs) -> Rows:
     key, left = key[order], runs.start[order]
     right = left + runs.length[order] - 1
     first = np.flatnonzero(np.diff(key, prepend=-1))
-    last = np.append(first[1:], key.size) - 1
+    last = np.append(first, key.size)[1:] - 1
     owner, row = np.divmod(key[first], max(runs.shape[0], 1))
     return Rows(owner, row, left[first], right[last])
 
@@ -89,7 +89,7 @@ def filled_hulls(rows: Rows, height: int) -> Rows:
     left = left_chain(rows.owner, rows.row, rows.left)
     right = left_chain(rows.owner, rows.row, -rows.right)
     first = np.flatnonzero(np.diff(rows.owner, prepend=-1))
-    last = np.append(first[1:], rows.row.size) - 1
+    last = np.append(first, rows.row.size)[1:] - 1
     tall = rows.row[last] - rows.row[first] + 1
     owner = np.repeat(np.arange(first.size), tall)
     offset = rows.row[first] - (np.cumsum(tall) - tall)
@@ -102,7 +102,9 @@ def filled_hulls(rows: Rows, height: int) -> Rows:
 
 def areas(hulls: Rows, count: int) -> np.ndarray:
     """Pixels of each hull, (count,) array of float64."""
-    return np.bincount(hulls.owner, hulls.right - hulls.left + 1, count)
+    pixels = np.bincount(hulls.owner, hulls.right - hulls.left + 1, count)
+    # Of nothing, NumPy gives whole numbers.
+    return pixels.astype(np.float64, copy=False)
 
 
 def _corners(rows: Rows) -> Chain:

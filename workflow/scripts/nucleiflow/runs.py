@@ -67,7 +67,8 @@ def pixels(runs: Runs) -> np.ndarray:
 
 def total(runs: Runs, values: np.ndarray) -> np.ndarray:
     """Sum of a number of each run by object, (n,) array of float64."""
-    return np.bincount(runs.owner, values, runs.numbers.size)
+    # Of nothing, NumPy gives whole numbers.
+    return np.bincount(runs.owner, values, runs.numbers.size).astype(np.float64, copy=False)
 
 
 def boxes(runs: Runs) -> np.ndarray:

@@ -12,28 +12,12 @@ from nucleiflow.convex import areas, feret_diameters, filled_hulls, rows_of
 from nucleiflow.runs import Runs, boxes, total
 
 # What is known from areas, boxes and moments, which the runs alone give.
-FROM_RUNS = frozenset(
-    [
-        "num_pixels",
-        "area",
-        "area_bbox",
-        "axis_major_length",
-        "axis_minor_length",
-        "bbox",
-        "centroid",
-        "centroid_local",
-        "eccentricity",
-        "equivalent_diameter_area",
-        "extent",
-        "inertia_tensor",
-        "inertia_tensor_eigvals",
-        "moments",
-        "moments_central",
-        "moments_hu",
-        "moments_normalized",
-        "orientation",
-    ]
-)
+FROM_RUNS = {
+    *("num_pixels", "area", "area_bbox", "axis_major_length", "axis_minor_length", "bbox"),
+    *("centroid", "centroid_local", "eccentricity", "equivalent_diameter_area", "extent"),
+    *("inertia_tensor", "inertia_tensor_eigvals", "moments", "moments_central", "moments_hu"),
+    *("moments_normalized", "orientation"),
+}
 
 
 def shapes(labels: np.ndarray, runs: Runs, names: set[str]) -> dict[str, np.ndarray]:
@@ -52,7 +36,7 @@ def shapes(labels: np.ndarray, runs: Runs, names: set[str]) -> dict[str, np.ndar
         By the name of the property.
     """
     found = {}
-    groups: tuple[tuple[set[str] | frozenset[str], Callable], ...] = (
+    groups: tuple[tuple[set[str], Callable], ...] = (
         (FROM_RUNS, lambda: from_runs(runs)),
         ({"perimeter", "form_factor", "compactness"}, lambda: roundness(labels, runs)),
         ({"euler_number", "perimeter_crofton"}, lambda: topology(labels, runs)),
