@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=2048, help="rows and columns (2048)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
-    parser.add_argument("--density", type=float, default=0.19, help="of simulated nuclei (0.19)")
+    parser.add_argument("--density", type=float, default=0.35, help="of simulated nuclei (0.35)")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     raw, labels = simulate(1, (arguments.size, arguments.size), density=arguments.density)

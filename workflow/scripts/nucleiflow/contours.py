@@ -50,18 +50,22 @@ def perimeters(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     (n,) array of float64
         0 for one pixel.
     """
-    border = np.pad(labels, 1)
-    inner = border[1:-1, 1:-1]
-    differs = border[1:, 1:-1] != border[:-1, 1:-1]
-    at_border = differs[1:] | differs[:-1]
-    differs = border[1:-1, 1:] != border[1:-1, :-1]
-    at_border |= differs[:, 1:]
-    at_border |= differs[:, :-1]
-    at_border &= labels > 0
-    inner *= at_border
-    flat, width = border.ravel(), border.shape[1]
-    places = np.flatnonzero(flat)
-    own = flat[places]
+    if numbers.size == 0:
+        return np.zeros(0)
+    ends = np.zeros(labels.shape, bool)
+    ends[[0, -1]] = ends[:, [0, -1]] = True
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        differs = labels[one] != labels[other]
+        ends[one] |= differs
+        ends[other] |= differs
+    places = np.flatnonzero(ends)
+    own = labels.ravel()[places]
+    places, own = places[own > 0], own[own > 0]
+    # Border pixels alone, framed: what is never written or read takes no memory.
+    width = labels.shape[1] + 2
+    places += 2 * (places // labels.shape[1]) + width + 1
+    flat = np.zeros(width * (labels.shape[0] + 2), labels.dtype)
+    flat[places] = own
     code = np.ones(places.size, np.int8)
     for weight, steps in ((2, (1, width)), (10, (width - 1, width + 1))):
         for step in steps:
@@ -88,8 +92,10 @@ def squares(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     mixed = framed[1:, 1:] != framed[:-1, :-1]
     mixed |= framed[1:, :-1] != framed[:-1, 1:]
     mixed |= framed[1:, 1:] != framed[1:, :-1]
-    y, x = np.nonzero(mixed)
-    corners = [framed[y + 1, x + 1], framed[y, x + 1], framed[y + 1, x], framed[y, x]]
+    width, flat = framed.shape[1], framed.ravel()
+    places = np.flatnonzero(mixed)
+    places += places // mixed.shape[1]
+    corners = [flat[places + step] for step in (width + 1, 1, width, 0)]
     counts = np.zeros(numbers.size * 16)
     for index, label in enumerate(corners):
         # An object with several pixels in a square counts once.

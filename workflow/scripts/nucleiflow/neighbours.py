@@ -62,8 +62,8 @@ def touching(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """
     framed = np.pad(labels, 1)
     width, flat = framed.shape[1], framed.ravel()
-    y, x = np.nonzero(outlines(labels))
-    places = (y + 1) * width + x + 1
+    places = np.flatnonzero(outlines(labels))
+    places += 2 * (places // max(labels.shape[1], 1)) + width + 1
     own = flat[places]
     beside = np.zeros(places.size, bool)
     for step in (1, width - 1, width, width + 1):

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 
 class Runs(NamedTuple):
@@ -80,3 +82,25 @@ def boxes(runs: Runs) -> np.ndarray:
     np.maximum.at(high[0], runs.owner, runs.row + 1)
     np.maximum.at(high[1], runs.owner, runs.start + runs.length)
     return np.concatenate([low, high]).T
+
+
+def parts(runs: Runs) -> np.ndarray:
+    """Of how many parts, which do not touch at sides of pixels, each object is: (n,) array."""
+    if runs.owner.size == 0:
+        return np.zeros(0, np.int64)
+    # A row longer by one, so that the ends of a row do not touch the next one.
+    width = runs.shape[1] + 1
+    start = runs.row * width + runs.start
+    stop = start + runs.length
+    # Runs of the row below that reach past the first column and begin before the last.
+    low = np.searchsorted(stop, start + width, side="right")
+    high = np.searchsorted(start, stop + width, side="left")
+    many = np.maximum(high - low, 0)
+    upper = np.repeat(np.arange(start.size), many)
+    lower = np.repeat(low - (np.cumsum(many) - many), many) + np.arange(upper.size)
+    same = runs.owner[upper] == runs.owner[lower]
+    pairs = (np.ones(np.count_nonzero(same), bool), (upper[same], lower[same]))
+    count, part = connected_components(coo_array(pairs, (start.size, start.size)), directed=False)
+    owner = np.empty(count, np.int64)
+    owner[part] = runs.owner
+    return np.bincount(owner, minlength=runs.numbers.size)

@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes
-from skimage.measure import label as connected
 
 from nucleiflow import moments
 from nucleiflow.contours import CROFTON, EULER_4, EULER_8, perimeters, squares
 from nucleiflow.convex import areas, feret_diameters, filled_hulls, rows_of
-from nucleiflow.runs import Runs, boxes, total
+from nucleiflow.runs import Runs, boxes, parts, total
 
 # What is known from areas, boxes and moments, which the runs alone give.
 FROM_RUNS = {
@@ -135,10 +134,7 @@ def filled_areas(labels: np.ndarray, runs: Runs) -> np.ndarray:
     area = total(runs, runs.length)
     euler = squares(labels, runs.numbers) @ EULER_4
     # The Euler number is that of parts that hold together at sides, less that of holes.
-    parts = connected(np.where(labels > 0, labels, 0), connectivity=1)
-    first = parts.ravel()[runs.row * runs.shape[1] + runs.start]
-    _, one = np.unique(first, return_index=True)
-    holes = np.bincount(runs.owner[one], minlength=area.size) - np.rint(euler)
+    holes = parts(runs) - np.rint(euler)
     box = boxes(runs)
     for index in np.flatnonzero(holes > 0):
         top, left, bottom, right = box[index]
