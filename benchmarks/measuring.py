@@ -1,9 +1,9 @@
 """What measuring costs: CPU milliseconds an image, beside scikit-image's `regionprops_table`.
 
 The image is a simulated field of 16 bits with its true nuclei. First come the default properties,
-then all that both know, then each of these alone; where that gains nothing, the other way to have
-it is no slower. What scikit-image does not know is compared to nothing. The best of several rounds
-counts, taken in turn.
+as far as scikit-image knows them, then all that both know, then each of these alone; none is taken
+from scikit-image. What it does not know is compared to nothing. The best of several rounds counts,
+taken in turn.
 """
 
 import argparse

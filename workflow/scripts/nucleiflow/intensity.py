@@ -94,8 +94,7 @@ def _ranks(values: np.ndarray) -> tuple[np.ndarray, Callable]:
 def quantiles(ordered: np.ndarray, size: np.ndarray, q: float) -> np.ndarray:
     """A quantile of each object, linear between values as NumPy's.
 
-    CellProfiler takes the value of rank q * n rather than q * (n - 1), half a pixel's difference at
-    the median.
+    CellProfiler takes rank q * n rather than q * (n - 1), which in a small object is a little more.
 
     Parameters
     ----------
