@@ -18,6 +18,7 @@ def main() -> int:
         "filters.py",
         "markers.py",
         "floods.py",
+        "measuring.py",
         "reading.py",
         "inventory.py",
         "planning.py",

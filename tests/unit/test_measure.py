@@ -38,6 +38,12 @@ def one(raw):
     return [("", raw)]
 
 
+def close(ours, theirs, name):
+    """Equal to 12 digits; sums in which much cancels out are rounded in scikit-image."""
+    atol = 1e-12 if "hu" in name or "normalized" in name else 1e-7 if "moments" in name else 0
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=atol, err_msg=name)
+
+
 @pytest.fixture(scope="module")
 def names(schema):
     """Every property that the config takes."""
@@ -67,7 +73,7 @@ def test_every_property_is_that_of_scikit_image(names):
                 else:
                     expected = region[name]
                 ours = table.loc[row, columns].to_numpy(float)
-                np.testing.assert_allclose(ours, np.ravel(expected), rtol=1e-12, err_msg=name)
+                close(ours, np.ravel(expected), name)
                 assert len(columns) == np.size(expected)
 
 
@@ -237,13 +243,15 @@ def test_every_property_of_every_channel_is_that_of_scikit_image(names):
     theirs = [name for name in names if name != "intensity_sum"]
     compared = {"label", "on_border"}
     for channel, raw in CHANNELS:
-        expected = regionprops_table(drawn(), raw, properties=theirs)
+        # Of float32, scikit-image has means of float32.
+        double = raw if raw.dtype.kind in "iu" else raw.astype(np.float64)
+        expected = regionprops_table(drawn(), double, properties=theirs)
         expected["intensity_sum"] = [
             raw[drawn() == label].sum(dtype=float) for label in (1, 2, 3, 4)
         ]
         for name, values in expected.items():
             column = name if name.split("-")[0] in shapes else f"{name}_{channel}"
-            np.testing.assert_allclose(table[column], values, rtol=1e-12, err_msg=column)
+            close(table[column], values, column)
             compared.add(column)
     assert compared == set(table)
 
@@ -288,7 +296,7 @@ def test_names_that_begin_like_others_keep_their_place(wanted, channel):
     expected = [f"{name}{suffix}" if measure.of_intensity(name) else name for name in theirs]
     assert list(table.columns) == ["label", *expected, "on_border"]
     for name, column in zip(theirs, expected, strict=True):
-        np.testing.assert_allclose(table[column], theirs[name], rtol=1e-12)
+        close(table[column], theirs[name], name)
 
 
 def test_table_without_channels_has_the_shapes_alone():
