@@ -58,6 +58,13 @@ def test_process_that_is_killed_from_outside_ends_the_job():
     assert error.strip().endswith("MemoryError: a process was killed")
 
 
+def test_process_that_dies_while_work_is_handed_in_costs_only_its_own():
+    text = "import time\nclass Slow(list):\n    def __iter__(self):\n"
+    text += "        for each in super().__iter__(): yield each; time.sleep(0.5)\n"
+    text += f"found = list(in_processes(work, Slow([-{int(signal.SIGSEGV)}, 0, 2]), 1))\n"
+    assert run(text + "print(found[0], found[1][0], found[2][0])") == "Crash(signal='SIGSEGV') 0 2"
+
+
 @pytest.mark.parametrize("before", ["", f"-{int(signal.SIGSEGV)}, "], ids=["first", "after crash"])
 def test_error_of_the_function_ends_the_job(before):
     error = run(f"list(in_processes(work, [0, {before}13, 2], 1))", success=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 # Forked, so that imports are paid once; nothing may have started a thread before.
@@ -34,9 +35,11 @@ def in_processes(
     Raises what the function raises, and MemoryError where a process was killed from outside.
     """
     with ProcessPoolExecutor(workers, FORK, prepare, prepare_arguments) as pool:
-        futures = [pool.submit(function, argument) for argument in arguments]
-        done = 0
+        futures, done = [], 0
         try:
+            # A process can die before all the work is handed in.
+            for argument in arguments:
+                futures.append(pool.submit(function, argument))
             while done < len(futures):
                 yield futures[done].result()
                 done += 1
@@ -44,8 +47,8 @@ def in_processes(
             pass
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    for argument, future in zip(arguments[done:], futures[done:], strict=True):
-        if future.done() and not future.cancelled() and future.exception() is None:
+    for argument, future in zip_longest(arguments[done:], futures[done:]):
+        if future and future.done() and not future.cancelled() and future.exception() is None:
             yield future.result()
         else:
             yield _alone(function, argument, prepare, prepare_arguments)
