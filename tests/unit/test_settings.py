@@ -637,7 +637,7 @@ def test_no_property_at_all_is_refused(schema):
     with pytest.raises(settings.ConfigError) as caught:
         settings.load({"measure": {"properties": []}}, schema)
     sentence = str(caught.value)
-    assert sentence.startswith("config: measure.properties is [], must be a list of num_pixels, ")
+    assert sentence.startswith("config: measure.properties is [], must be a list of area, ")
     assert sentence.endswith(", perimeter_crofton, solidity, not empty")
 
 

@@ -904,13 +904,15 @@ def test_filters_do_not_touch_the_background_object():
     assert labels.max() == 2 and labels[1, 1] == 1 and labels[15, 15] == 2 and labels[15, 40] == 0
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 2])
 def test_every_property_of_the_schema_can_be_a_filter(schema, number):
     section = schema["properties"]["watershed"]["properties"]["filters"]["items"]
     names = section["properties"]["property"]["enum"]
-    assert len(names) == 22
+    assert len(names) == 41
     labels = np.zeros((20, 20), np.int32)
-    labels[5:10, 5:12] = number
+    labels[5:10, 5:12] = min(number, 1)
+    # Alone, a nucleus has no distance to the nearest.
+    labels[12:16, 5:12] = number
     filters = [{"property": name, "min": -1e9, "max": None} for name in names]
     for name, bad in watershed.filtered(labels, labels + 7, filters):
         assert bad.tolist() == [False] * number, name

@@ -17,8 +17,11 @@ from nucleiflow.images import ImageError
 from nucleiflow.labels import border_pixels
 from nucleiflow.properties import of_intensity, of_objects
 
-# Numbers of pixels, which scikit-image gives as floats.
-COUNTS = ("label", "num_pixels", "area", "area_bbox", "area_convex", "area_filled", "euler_number")
+# Whole numbers, some of which scikit-image gives as floats.
+COUNTS = (
+    *("label", "num_pixels", "area", "area_bbox", "area_convex", "area_filled", "euler_number"),
+    "neighbors_number",
+)
 
 
 def measure(
@@ -36,7 +39,7 @@ def measure(
         What the camera wrote. Columns of intensities end in the name, or in nothing where it is
         empty. One at a time is in memory where they are generated.
     properties : list of str
-        Names of scikit-image's `regionprops`, or `intensity_sum`.
+        From `properties.NAMES`.
     frame : int
         Width of the frame of the image in which there can be no label: nuclei that touch it
         are on the border.

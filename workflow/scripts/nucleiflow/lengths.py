@@ -9,10 +9,11 @@ import re
 NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?"
 # Micro is written in three ways, and squares in three.
 TEXT = re.compile(rf"\s*({NUMBER})\s*[uµμ]m\s*(2|\^2|²)?\s*")
-# Properties of nuclei that are lengths, and those that are areas, by scikit-image's names.
+# Properties of nuclei that are lengths, and those that are areas.
 LENGTHS = (
     *("axis_major_length", "axis_minor_length", "equivalent_diameter_area", "feret_diameter_max"),
-    *("perimeter", "perimeter_crofton"),
+    *("feret_diameter_min", "intensity_mass_displacement", "neighbors_distance", "perimeter"),
+    "perimeter_crofton",
 )
 AREAS = ("num_pixels", "area", "area_bbox", "area_convex", "area_filled")
 
