@@ -59,7 +59,7 @@ def test_plate_of_two_channels_with_its_plate_map(fresh: Project, data: Path):
     other.write_text("Well\tdrug\n" + "".join(f"{well}\tnone\n" for well in wells))
     changed = [*config[:2], f"metadata={{plate_map: {other}}}"]
     assert fresh.stages_planned(*changed) == {}
-    assert fresh.planned(*changed)["tables"] == 1
+    assert fresh.planned(*changed)["object_table"] == 1
     fresh.snakemake(*changed)
     assert {row["drug"] for row in fresh.rows("objects.csv")} == {"none"}
 

@@ -7,10 +7,7 @@ import time
 import pytest
 import tifffile
 import yaml
-from project import STAGES, Project, nuclei
-
-# Follow the stages whatever they are.
-AFTER_TABLES = {"overview", "run_record", "summary", "contact_sheet"}
+from project import AFTERWARDS, STAGES, Project, nuclei
 
 
 def from_stage(first: str, count: int) -> dict[str, int]:
@@ -54,7 +51,7 @@ def test_a_setting_reruns_its_stage_and_those_after_it(project: Project, first: 
     assert batches >= 5
     stages = {rule: count for rule, count in planned.items() if rule in STAGES}
     assert stages == from_stage(first, batches)
-    assert set(planned) - set(STAGES) == AFTER_TABLES | {"tables"}
+    assert set(planned) - set(STAGES) == AFTERWARDS
 
 
 @pytest.mark.parametrize(
@@ -85,7 +82,7 @@ PATTERN = r"metadata={pattern: 'field_(?P<number>[0-9]+)'}"
 
 @pytest.mark.parametrize("change", ["pixel_size_um=0.65", PATTERN])
 def test_what_only_the_tables_tell_reruns_no_stage(project: Project, change: str):
-    assert project.planned(change) == dict.fromkeys(AFTER_TABLES | {"tables"}, 1)
+    assert project.planned(change) == dict.fromkeys(AFTERWARDS, 1)
     project.snakemake(change)
     row = project.rows("images.csv")[4]
     assert (row["image"], row["pixel_size_um"], row.get("number")) in [
@@ -149,7 +146,7 @@ def test_a_removed_image_reruns_at_most_two_batches(project: Project, name: str)
     (project.images / "plate1" / name).unlink()
     planned = project.stages_planned()
     assert planned in ({}, dict.fromkeys(STAGES, 1), dict.fromkeys(STAGES, 2))
-    assert "tables" in project.planned()
+    assert "object_table" in project.planned()
 
 
 def test_a_changed_image_reruns_its_batch(project: Project):

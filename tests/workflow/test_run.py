@@ -357,7 +357,7 @@ def test_overlay_shows_the_outlines_in_the_colour_of_the_config(fresh: Project):
     assert not drawn[labels == 0].any()
 
 
-@pytest.mark.parametrize("moment", [r"localrule tables|rule measure", r"rule threshold"])
+@pytest.mark.parametrize("moment", [r"localrule image_table|rule measure", r"rule threshold"])
 def test_a_killed_run_is_completed_by_the_next(finished: Project, tmp_path: Path, moment: str):
     (tmp_path / "run").mkdir()
     killed = Project(finished.clone, finished.images, tmp_path / "run")
@@ -397,7 +397,7 @@ def test_dry_run_says_what_it_found_and_writes_nothing(fresh: Project):
 def test_snakemakes_own_views_work(finished: Project, project: Project):
     assert "rule" in finished.snakemake("--summary").stdout
     graph = finished.snakemake("--rulegraph").stdout
-    assert all(f'"{stage}"' in graph for stage in (*STAGES, "tables"))
+    assert all(f'"{stage}"' in graph for stage in (*STAGES, "object_table"))
     project.snakemake("--report", "report.html")
     page = (project.run / "report.html").read_text()
     for name in ("overlays.jpg", "areas.svg", "directories.csv", "failed.csv"):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from project import Project, nuclei, pixels
+from project import AFTERWARDS, Project, nuclei, pixels
 from skimage.measure import label, regionprops_table
 from skimage.segmentation import expand_labels
 
@@ -34,8 +34,7 @@ def write_stained(folder: Path, count: int = 2) -> None:
 
 def run_rules(project: Project, *config: str) -> dict[str, int]:
     """Jobs of a batch that a dry run would start, by rule."""
-    others = {"tables", "overview", "run_record", "summary", "contact_sheet"}
-    return {rule: n for rule, n in project.planned(*config).items() if rule not in others}
+    return {rule: n for rule, n in project.planned(*config).items() if rule not in AFTERWARDS}
 
 
 RING = "cells={method: distance, distance: {max_distance: 5}, ring: {gap: 1, width: 2}}"
@@ -106,7 +105,7 @@ def test_only_what_concerns_cells_runs_again(project: Project):
         "measure={objects: [nuclei]}",
         "keep=[preprocessed, mask, markers, labels, ring, csv, overlay]",
     ):
-        assert set(project.planned(nothing)) <= {"run_record", "summary", "tables", *AFTER_TABLES}
+        assert set(project.planned(nothing)) <= AFTERWARDS
         assert run_rules(project, nothing) == {}
 
     project.snakemake(one)
@@ -124,9 +123,6 @@ def test_only_what_concerns_cells_runs_again(project: Project):
     assert run_rules(project, other) == {}
     project.snakemake()
     assert project.tables() == before
-
-
-AFTER_TABLES = {"overview", "contact_sheet"}
 
 
 def test_a_channel_that_does_not_show_cells_is_refused_image_by_image(fresh: Project):

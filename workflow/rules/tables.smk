@@ -3,24 +3,23 @@
 
 
 localrules:
-    tables,
+    image_table,
+    object_table,
     overview,
     run_record,
     summary,
 
 
-rule tables:
+rule image_table:
     input:
         measured=measured,
         overlays=overlays,
     output:
-        objects=f"{RESULTS}/objects.csv",
-        parquet=f"{RESULTS}/objects.parquet",
-        images=f"{RESULTS}/images.csv",
+        f"{RESULTS}/images.csv",
     log:
-        f"{RESULTS}/logs/tables.log",
+        f"{RESULTS}/logs/image_table.log",
     benchmark:
-        f"{RESULTS}/benchmarks/tables.tsv"
+        f"{RESULTS}/benchmarks/image_table.tsv"
     conda:
         "../envs/nucleiflow.yaml"
     threads: 1
@@ -35,9 +34,35 @@ rule tables:
         metadata=metadata,
         plate_map=plate_map(),
         pixel_size_um=CONFIG["pixel_size_um"],
-        modules=modules("tables"),
+        modules=modules("image_table"),
     script:
-        "../scripts/tables.py"
+        "../scripts/image_table.py"
+
+
+rule object_table:
+    input:
+        measured=measured,
+        images=f"{RESULTS}/images.csv",
+    output:
+        objects=f"{RESULTS}/objects.csv",
+        parquet=f"{RESULTS}/objects.parquet",
+    log:
+        f"{RESULTS}/logs/object_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/object_table.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        plans=os.path.dirname(PLAN),
+        metadata=metadata,
+        plate_map=plate_map(),
+        modules=modules("object_table"),
+    script:
+        "../scripts/object_table.py"
 
 
 rule overview:

@@ -1,9 +1,6 @@
-"""Tables of the whole dataset keep their shape, their order and their types."""
+"""The table of all objects keeps its shape, its order and its types."""
 
-import csv
-import json
 import weakref
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,44 +9,22 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from records import NOTHING, PLATE_MAP, STANDARD, batch_of, record, records_of
 
 import measure
-import tables
-from nucleiflow import plan
-from nucleiflow.plan import File, Image, Plan
+import object_table
+from nucleiflow.metadata import metadata
 from nucleiflow.plate_map import read_plate_map
 
-STANDARD = ("plate", "well", "site", "time")
-NOTHING = ("", "", "", "")
 MEASURED = ["label", "area", "intensity_mean", "on_border"]
 COLUMNS = ["directory", "batch", "image", *STANDARD, *MEASURED]
 
 
-def batch_of(name, metadata, directory="day 1", columns=STANDARD):
-    """A batch of images i0, i1 ... and what their names tell."""
-    images = [
-        Image(f"i{index}", (File(f"i{index}.tif", 1, 1),), values)
-        for index, values in enumerate(metadata)
-    ]
-    batch = plan.Batch(name, directory, directory, images, plan.Extent(1.0))
-    return Plan(batch, "/data", Path("/data"), columns)
-
-
-def record(image, **facts):
-    return {
-        **{"directory": "day 1", "batch": "b", "image": image, "file": f"{image}.tif"},
-        **{"member": 0, "scene": 0, "frame": 0},
-        **{"status": "ok", "stage": "", "message": "", "objects": 3},
-        **{"height": 10, "width": 20, "dtype": "uint16", "channels": "DAPI;GFP"},
-        **{"segmented": "DAPI", "segmented_index": 0, "planes": 5},
-        **{"stated_pixel_size_um": None, "stated_pixel_size_source": ""},
-        "seconds": {"preprocess": 0.5, "measure": 0.25},
-        **facts,
-    }
-
-
-def records_of(batch):
-    return [record(image.name, member=index) for index, image in enumerate(batch.batch.images)]
+@pytest.fixture
+def plate_map(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("\n".join(PLATE_MAP))
+    return read_plate_map(path)
 
 
 def part(folder, name, counts, directory="day 1", channels=("",), batch=None, records=None):
@@ -84,9 +59,9 @@ def part(folder, name, counts, directory="day 1", channels=("",), batch=None, re
 def write(folder, parts, plate_map=None):
     """Number of objects, objects.csv with the types of objects.parquet, and that one."""
     paths, batches = [path for path, _ in parts], [batch for _, batch in parts]
-    known = tables.metadata(iter(batches), plate_map)
+    known = metadata(iter(batches), plate_map)
     where = folder / "objects.csv", folder / "objects.parquet"
-    count = tables.write_objects(paths, known, iter(batches), *where)
+    count = object_table.write_objects(paths, known, iter(batches), *where)
     table = pq.read_table(where[1])
     options = pa.csv.ConvertOptions(
         column_types=table.schema, strings_can_be_null=True, quoted_strings_can_be_null=False
@@ -174,7 +149,7 @@ def test_names_with_commas_quotes_and_umlauts_survive(tmp_path):
 
 
 def test_many_batches_are_written_in_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "GROUP", 50)
+    monkeypatch.setattr(object_table, "GROUP", 50)
     parts = [part(tmp_path, f"b{index:03}", [index % 7, 2]) for index in range(100)]
     count, text, table = write(tmp_path, parts)
     assert count == sum(index % 7 + 2 for index in range(100))
@@ -186,7 +161,7 @@ def test_many_batches_are_written_in_groups(tmp_path, monkeypatch):
 
 
 def test_batches_are_looked_at_one_after_the_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "GROUP", 5)
+    monkeypatch.setattr(object_table, "GROUP", 5)
     paths = [part(tmp_path, f"b{index}", [2])[0] for index in range(20)]
     made, most = [], []
 
@@ -199,13 +174,11 @@ def test_batches_are_looked_at_one_after_the_other(tmp_path, monkeypatch):
             yield batch, records_of(batch)
             del batch
 
-    known = tables.metadata(batches())
+    known = metadata(batches())
     where = tmp_path / "objects.csv", tmp_path / "objects.parquet"
-    assert tables.write_objects(paths, known, batches(), *where) == 40
-    rows = tables.image_rows(batches(), [], known, FOLDERS, "jpg", None)
-    tables.write_images(rows, known.schema, FOLDERS, tmp_path / "images.csv")
+    assert object_table.write_objects(paths, known, batches(), *where) == 40
     # The one at work, and the next while it is being made.
-    assert most == [2, 2, 2]
+    assert most == [2, 2]
 
 
 def test_tables_do_not_depend_on_how_images_were_batched(tmp_path):
@@ -322,21 +295,6 @@ def test_time_inside_of_a_file_is_that_of_its_images(tmp_path):
     assert table["well"].to_pylist() == ["A01", "A01", "A01", "A02"]
 
 
-PLATE_MAP = [
-    "well,drug,dose,times,control",
-    "A1,none,0,,TRUE",
-    'a02,"X, ""Y""",1.5,3,false',
-    "B01,0012,2e3,4,",
-]
-
-
-@pytest.fixture
-def plate_map(tmp_path):
-    path = tmp_path / "map.csv"
-    path.write_text("\n".join(PLATE_MAP))
-    return read_plate_map(path)
-
-
 def test_plate_map_is_joined_with_its_types(tmp_path, plate_map):
     told = [(plate, well, "1", "") for plate in "PQ" for well in ("A01", "A02", "B01", "")]
     batch = batch_of("a", told)
@@ -365,171 +323,3 @@ def test_columns_of_a_plate_map_do_not_depend_on_the_objects(tmp_path, plate_map
     some = write(tmp_path, [part(tmp_path, "a", [2], batch=batch)], plate_map)[2].schema
     none = write(tmp_path, [part(tmp_path, "a", [0], batch=batch)], plate_map)[2]
     assert none.num_rows == 0 and none.schema.equals(some)
-
-
-# One row an image
-
-
-FOLDERS = {"mask": "threshold", "labels": "watershed", "csv": "measure", "overlay": "overlay"}
-
-
-def drawn_in(tmp_path, records):
-    path = tmp_path / "overlay" / records[0]["batch"]
-    path.mkdir(parents=True)
-    (path / tables.RECORDS).write_text(json.dumps(records))
-    return path
-
-
-def rows_of(*batches, overlays=(), plate_map=None, ending="jpg", asked=None):
-    known = tables.metadata(batches, plate_map)
-    return list(tables.image_rows(batches, list(overlays), known, FOLDERS, ending, asked))
-
-
-def one(**facts):
-    """A batch of one image."""
-    return batch_of("b", [("P1", "A01", "2", "")]), [record("a", **facts)]
-
-
-def test_image_has_its_facts_seconds_and_the_paths_of_its_files(tmp_path):
-    drawn = drawn_in(tmp_path, [record("a", seconds={"overlay": 0.125})])
-    facts = {"stated_pixel_size_um": 0.325, "stated_pixel_size_source": "OME", "plane": 3}
-    facts |= {"diameter": 23.5, "threshold": 812.0, "dropped": "min_area 2"}
-    (row,) = rows_of(one(**facts), overlays=[drawn])
-    assert row == {
-        **{"directory": "day 1", "batch": "b", "image": "a", "file": "a.tif", "plate": "P1"},
-        **{"well": "A01", "site": 2, "time": None, "status": "ok"},
-        **{"stage": "", "message": "", "objects": 3, "height": 10, "width": 20},
-        **{"dtype": "uint16", "channels": "DAPI;GFP", "segmented": "DAPI", "planes": 5},
-        **{"plane": 3, "pixel_size_um": 0.325, "pixel_size_source": "OME"},
-        **{"diameter": 23.5, "threshold": 812.0, "dropped": "min_area 2"},
-        **{"seconds_preprocess": 0.5, "seconds_threshold": "", "seconds_markers": ""},
-        **{"seconds_watershed": "", "seconds_measure": 0.25, "seconds_overlay": 0.125},
-        **{"mask": "threshold/b/a.tif", "labels": "watershed/b/a.tif"},
-        **{"csv": "measure/b/a.csv", "overlay": "overlay/b/a.jpg"},
-    }
-
-
-@pytest.mark.parametrize(
-    ("stated", "asked", "size", "source"),
-    [
-        ((None, ""), None, "", ""),
-        ((0.325, "OME"), None, 0.325, "OME"),
-        ((0.325, "OME"), 0.5, 0.5, "config"),
-        ((None, ""), 0.5, 0.5, "config"),
-        (
-            (84.6666667, "TIFF resolution tag"),
-            None,
-            "",
-            "TIFF resolution tag says 84.6667 µm, not used",
-        ),
-        ((0.65, "TIFF resolution tag"), "resolution_tag", 0.65, "TIFF resolution tag"),
-        ((0.65, "ImageJ"), "resolution_tag", 0.65, "ImageJ"),
-    ],
-)
-def test_pixel_size_is_that_of_the_config_or_of_the_file(stated, asked, size, source):
-    facts = {"stated_pixel_size_um": stated[0], "stated_pixel_size_source": stated[1]}
-    (row,) = rows_of(one(**facts), asked=asked)
-    assert (row["pixel_size_um"], row["pixel_size_source"]) == (size, source)
-
-
-def test_failed_image_has_no_files():
-    facts = {"status": "failed", "stage": "threshold", "message": "why", "objects": 0}
-    batch = batch_of("b", [NOTHING, NOTHING])
-    first, second = rows_of((batch, [record("a", **facts), record("b", member=1)]))
-    assert [first[name] for name in ("status", "stage", "message")] == [
-        "failed",
-        "threshold",
-        "why",
-    ]
-    assert [first[name] for name in FOLDERS] == ["", "", "", ""]
-    assert second["labels"] == "watershed/b/b.tif"
-
-
-def test_image_that_could_not_be_read_has_empty_facts_and_what_its_name_tells():
-    batch, (unread,) = one(status="failed")
-    facts = ("height", "width", "dtype", "channels", "segmented", "planes")
-    for name in (*facts, "stated_pixel_size_um", "stated_pixel_size_source"):
-        del unread[name]
-    (row,) = rows_of((batch, [unread]))
-    names = (*facts, "plane", "pixel_size_um", "pixel_size_source")
-    assert [row[name] for name in names] == [""] * 9
-    assert [row[name] for name in STANDARD] == ["P1", "A01", 2, None]
-
-
-def test_image_without_objects_has_what_is_known_of_it(tmp_path, plate_map):
-    batch = batch_of("b", [("P1", "A02", "2", ""), ("P1", "A01", "x", "")])
-    records = [record("a", objects=0), record("c", member=1, objects=0, status="failed")]
-    path = tmp_path / "images.csv"
-    known = tables.metadata([(batch, records)], plate_map)
-    rows = rows_of((batch, records), plate_map=plate_map)
-    tables.write_images(iter(rows), known.schema, FOLDERS, path)
-    with path.open(newline="", encoding="utf-8") as file:
-        first, second = csv.DictReader(file)
-    names = (*STANDARD, "drug", "dose", "times", "control", "objects")
-    assert [first[name] for name in names] == [
-        *("P1", "A02", "2", "", 'X, "Y"', "1.5", "3", "False", "0"),
-    ]
-    assert [second[name] for name in names] == [
-        *("P1", "A01", "x", "", "none", "0.0", "", "True", "0"),
-    ]
-
-
-def test_overlay_that_failed_leaves_the_measurements(tmp_path):
-    failed = record("a", status="failed", stage="overlay", message="why")
-    (row,) = rows_of(one(), overlays=[drawn_in(tmp_path, [failed])], ending="png")
-    assert (row["status"], row["message"], row["objects"]) == ("ok", "why", 3)
-    assert (row["overlay"], row["csv"]) == ("", "measure/b/a.csv")
-
-
-def test_images_csv_has_one_row_an_image_in_the_order_of_the_batches(tmp_path):
-    batches = [
-        (
-            batch_of(name, [NOTHING] * 2),
-            [record(image, batch=name, member=index) for index, image in enumerate(images)],
-        )
-        for name, images in (("y", "ba"), ("x", "dc"))
-    ]
-    path = tmp_path / "images.csv"
-    known = tables.metadata(batches)
-    rows = tables.image_rows(iter(batches), [], known, FOLDERS, "jpg", None)
-    tables.write_images(rows, known.schema, FOLDERS, path)
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == ["b", "a", "d", "c"]
-    assert list(rows[0]) == [
-        *("directory", "batch", "image", "file", "plate", "well", "site", "time"),
-        *("status", "stage", "message", "objects", "dropped", "height", "width", "dtype"),
-        "channels",
-        *("segmented", "planes", "plane", "pixel_size_um", "pixel_size_source"),
-        *("diameter", "threshold"),
-        *("seconds_preprocess", "seconds_threshold", "seconds_markers", "seconds_watershed"),
-        *("seconds_measure", "seconds_overlay", "mask", "labels", "csv", "overlay"),
-    ]
-
-
-def test_message_with_commas_and_umlauts_survives_the_csv(tmp_path):
-    message = 'größer, "als" gedacht'
-    path = tmp_path / "images.csv"
-    rows = rows_of(one(status="failed", message=message))
-    tables.write_images(iter(rows), tables.metadata([one()]).schema, FOLDERS, path)
-    assert pd.read_csv(path)["message"][0] == message
-
-
-def test_columns_of_images_csv_do_not_depend_on_its_rows(tmp_path):
-    known = tables.metadata([one()]).schema
-    tables.write_images(iter(()), known, FOLDERS, tmp_path / "none.csv")
-    tables.write_images(iter(rows_of(one())), known, FOLDERS, tmp_path / "one.csv")
-    header = (tmp_path / "one.csv").read_text().splitlines()[0]
-    assert (tmp_path / "none.csv").read_text() == header + "\n"
-
-
-def test_batches_are_read_with_the_records_of_their_last_stage(tmp_path):
-    for name in ("y", "x"):
-        batch = batch_of(name, [("P1", "A01", "1", "")])
-        plan.save(batch.batch, "/data", "/data", STANDARD, tmp_path / f"plans/{name}.json")
-        (tmp_path / name).mkdir()
-        (tmp_path / name / tables.RECORDS).write_text(json.dumps([record("a", batch=name)]))
-    found = list(tables.read_batches([tmp_path / "y", tmp_path / "x"], tmp_path / "plans"))
-    assert [batch.batch.name for batch, _ in found] == ["y", "x"]
-    assert [records[0]["batch"] for _, records in found] == ["y", "x"]
-    assert found[0][0].batch.images[0].metadata == ("P1", "A01", "1", "")

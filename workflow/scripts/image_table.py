@@ -1,0 +1,129 @@
+"""images.csv: one row an image, how it went and where its files are."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from nucleiflow.batch import RECORDS
+from nucleiflow.files import replaced
+from nucleiflow.job import logged
+from nucleiflow.metadata import PLACE, Metadata, known_of, read_batches
+from nucleiflow.pixel_size import pixel_size
+from nucleiflow.plan import Plan
+
+STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
+# Columns after those that names, sheets and the plate map give.
+COLUMNS = (
+    "status",
+    "stage",
+    "message",
+    "objects",
+    "dropped",
+    "height",
+    "width",
+    "dtype",
+    "channels",
+    "segmented",
+    "planes",
+    "plane",
+    "pixel_size_um",
+    "pixel_size_source",
+    "diameter",
+    "threshold",
+)
+
+
+def image_rows(
+    batches: Iterable[tuple[Plan, list[dict]]],
+    overlays: list[Path],
+    known: Metadata,
+    folders: dict[str, str],
+    picture: str,
+    pixel_size_um: float | str | None,
+    stages: Sequence[str] = STAGES,
+) -> Iterator[dict]:
+    """One row an image, from the records that the last stages of each batch left.
+
+    Parameters
+    ----------
+    batches : iterable of (Plan, list of dict)
+        Each batch with the records of stage measure.
+    overlays : list of Path
+        Directories of the overlays, of the same batches, or none.
+    known : Metadata
+    folders : dict
+        Directory below the results of each product that is kept.
+    picture : str
+        Ending of overlays.
+    pixel_size_um : float, str or None
+        That of the config, see `pixel_size`.
+    stages : sequence of str
+        Whose seconds are told.
+    """
+    for index, (plan, records) in enumerate(batches):
+        drawn = json.loads((overlays[index] / RECORDS).read_text()) if overlays else records
+        described = known.of_records(plan, records).to_pylist()
+        for record, overlay, row in zip(records, drawn, described, strict=True):
+            stated = record.get("stated_pixel_size_um"), record.get("stated_pixel_size_source", "")
+            size, source = pixel_size(*stated, pixel_size_um)
+            facts = record | {"pixel_size_um": size, "pixel_size_source": source}
+            yield (
+                {name: facts[name] for name in PLACE}
+                | row
+                | _outcome(facts, overlay, folders, picture, stages)
+            )
+
+
+def _outcome(
+    record: dict, drawn: dict, folders: dict[str, str], picture: str, stages: Sequence[str]
+) -> dict:
+    row = {name: record.get(name, "") for name in COLUMNS}
+    for stage in stages:
+        row[f"seconds_{stage}"] = drawn["seconds"].get(stage, record["seconds"].get(stage, ""))
+    # An overlay that could not be drawn leaves the image's measurements as they are.
+    row["message"] = record["message"] or drawn["message"]
+    for product, folder in folders.items():
+        ending = {"csv": "csv", "overlay": picture}.get(product, "tif")
+        whole = record["status"] == "ok" and (product != "overlay" or drawn["status"] == "ok")
+        path = f"{folder}/{record['batch']}/{record['image']}.{ending}"
+        row[product] = path if whole else ""
+    return row
+
+
+def write_images(
+    rows: Iterator[dict],
+    known: pa.Schema,
+    folders: dict[str, str],
+    path: Path,
+    stages: Sequence[str] = STAGES,
+) -> None:
+    """Write images.csv."""
+    columns = [*PLACE, *known.names, *COLUMNS, *(f"seconds_{stage}" for stage in stages), *folders]
+    with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if "snakemake" in globals():
+    with logged(snakemake):
+        params = snakemake.params
+        measured, drawn = (
+            [Path(folder) for folder in snakemake.input.get(name, [])]
+            for name in ("measured", "overlays")
+        )
+        known = known_of(measured, params.plans, params.plate_map)
+        rows = image_rows(
+            read_batches(measured, Path(params.plans)),
+            drawn,
+            known,
+            params.folders,
+            params.ending,
+            params.pixel_size_um,
+            params.stages,
+        )
+        path = Path(snakemake.output[0])
+        write_images(rows, known.schema, params.folders, path, params.stages)
