@@ -1,4 +1,4 @@
-"""Writes config/config.yaml and config/README.md from the schema: `make docs`."""
+"""Writes the config's pages from the schema, and the README's tables of columns: `make docs`."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
+from nucleiflow import columns  # noqa: E402
 from nucleiflow.settings import allowed, keys  # noqa: E402
 
 HEAD = """\
@@ -94,6 +95,36 @@ def readme(schema: dict) -> str:
     return introduction + "\n" + "\n".join(rows) + "\n"
 
 
+def with_columns(text: str, schema: dict) -> str:
+    """The README, with what stands between its marks for tables of columns made anew."""
+    chosen = schema["properties"]["measure"]["properties"]["properties"]["default"]
+    default = [columns.PROPERTIES[name] for name in chosen]
+    others = [column for name, column in columns.PROPERTIES.items() if name not in chosen]
+    images = [*columns.PLACE, *columns.NAMED, *columns.IMAGES]
+    tables = {
+        "default columns": [_property_row(column) for column in (*default, *columns.OBJECT)],
+        "other columns": [_property_row(column) for column in others],
+        "image columns": [(f"`{each.name}`", each.unit, each.meaning) for each in images],
+    }
+    for mark, rows in tables.items():
+        head = ("column", "unit", "what", "`naming: cellprofiler`")[: len(rows[0])]
+        lines = [head, ["---"] * len(head), *rows]
+        table = "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)
+        before, _, rest = text.partition(f"<!-- {mark} -->")
+        _, _, after = rest.partition(f"<!-- /{mark} -->")
+        text = f"{before}<!-- {mark} -->\n\n{table}\n\n<!-- /{mark} -->{after}"
+    return text
+
+
+def _property_row(column: columns.Column) -> tuple[str, ...]:
+    """A property with CellProfiler's name, that of its first number where it has several."""
+    numbers = column.cellprofiler.count("{")
+    found = columns.find(column.name + "-0" * numbers)
+    theirs, _ = columns.cellprofiler(found, column.name)
+    channel = "_CHANNEL" if column in columns.INTENSITY else ""
+    return f"`{column.name}{channel}`", column.unit, column.meaning, f"`{theirs}{channel}`"
+
+
 def _yaml_lines(schema: dict, depth: int) -> list[str]:
     lines = []
     for name, entry in schema["properties"].items():
@@ -126,3 +157,5 @@ if __name__ == "__main__":
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     (ROOT / "config/config.yaml").write_text(config_yaml(schema))
     (ROOT / "config/README.md").write_text(readme(schema))
+    page = ROOT / "README.md"
+    page.write_text(with_columns(page.read_text(), schema))

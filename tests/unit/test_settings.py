@@ -15,14 +15,11 @@ import markers
 import preprocess
 import threshold
 import watershed
-from nucleiflow import distance, kernel, settings
+from nucleiflow import columns, distance, kernel, settings
 
 ROOT = Path(__file__).resolve().parents[2]
-TOP = (
-    "images, results, extensions, exclude, batch_size, max_failed, keep, max_image_megapixels, "
-    "metadata, channels, segment, z, scenes, pages, pixel_size_um, diameter, labels, illumination, "
-    "preprocess, threshold, markers, watershed, cells, measure, overlay, evaluate, sample, sweep"
-)
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+TOP = ", ".join(SCHEMA["properties"])
 STAGES = {
     "preprocess.denoise": preprocess,
     "threshold": threshold,
@@ -93,7 +90,7 @@ UNKNOWN = [
     ),
     (
         "measure: {property: [area]}",
-        "measure.property, did you mean properties? (known: objects, channels, properties)",
+        "measure.property, did you mean properties? (known: objects, channels, properties, ratios)",
     ),
     (
         "overlay: {colour: red}",
@@ -306,6 +303,33 @@ WRONG = [
         "watershed: {background: true, method: distance}",
         "watershed.background is true, which needs watershed.method opencv, not distance",
     ),
+    (
+        "measure: {ratios: {x-y: area / area}}",
+        "measure.ratios.x-y is called x-y, must be letters, digits and _, as it becomes a column",
+    ),
+    (
+        "measure: {ratios: {x: area}}",
+        "measure.ratios.x is area, must be two columns with / between them, such as "
+        "intensity_mean / cytoplasm_intensity_mean",
+    ),
+    (
+        "measure: {ratios: {x: aera / area}}",
+        "measure.ratios.x names aera, which is no column that can be measured (did you mean area?)",
+    ),
+    (
+        "measure: {ratios: {x: area / cells_area}}",
+        "measure.ratios.x names cells_area, but cells are not measured: see cells",
+    ),
+    (
+        "measure: {ratios: {x: intensity_median_GFP / area}}",
+        "measure.ratios.x names intensity_median_GFP, but measure.properties has no "
+        "intensity_median: add it there",
+    ),
+    (
+        "measure: {ratios: {}}",
+        "measure.ratios is {}, must be null, or columns with / between them by name",
+    ),
+    ("naming: fiji", 'naming is "fiji", must be one of skimage, cellprofiler'),
     (
         "watershed: {min_area: 50, max_area: 20}",
         "watershed.max_area is 20, must be at least watershed.min_area, which is 50",
@@ -599,6 +623,13 @@ def test_readme_of_the_config_is_made_from_the_schema(schema):
         assert f"| `{name}` |" in text
 
 
+def test_tables_of_columns_in_the_readme_are_made_from_the_table_in_the_code(schema):
+    text = (ROOT / "README.md").read_text()
+    assert text == document().with_columns(text, schema)
+    for name in columns.PROPERTIES:
+        assert f"| `{name}` |" in text or f"| `{name}_CHANNEL` |" in text
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "config/presets").glob("*.yaml")), ids=lambda p: p.stem
 )
@@ -652,6 +683,12 @@ def test_channels_may_be_named_by_numbers(schema):
 )
 def test_diameter_has_one_spelling(schema, given, loaded):
     assert repr(settings.load({"diameter": given}, schema)["diameter"]) == repr(loaded)
+
+
+def test_ratios_are_of_what_is_measured(schema):
+    ratios = {"a": "area_um2 / perimeter_um", "b": "intensity_mean_x / cells_intensity_mean"}
+    config = {"measure": {"ratios": ratios}, "cells": {"method": "distance"}}
+    assert settings.load(config, schema)["measure"]["ratios"] == ratios
 
 
 def test_null_of_the_command_line_is_null(schema):

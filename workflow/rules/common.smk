@@ -177,6 +177,8 @@ def settings_of(stage, chosen=CONFIG):
         if section["method"] == "watershed":
             section["view"] = view_of(chosen)
     if stage == "measure":
+        # They are made where the tables are joined.
+        del section["ratios"]
         section["objects"] = OBJECTS
         # OpenCV's watershed leaves a frame of one pixel without labels.
         opencv = chosen["watershed"]["method"] == "opencv" and FOUND_HERE

@@ -174,6 +174,8 @@ def compute(item, settings: dict) -> dict:
         channels = ((names[index], even.image(index)) for index in measured(field, which))
         table = measure_objects(labels, channels, nuclei="nuclei" in objects, **settings)
     item.facts["objects"] = len(table)
+    # From which the size of their pixels follows, after crop and resize.
+    item.facts["size"] = labels["nuclei"].shape
     item.result = table
     return {"csv": ("csv", as_csv(table))} if csv else {}
 

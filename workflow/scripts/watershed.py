@@ -7,11 +7,12 @@ import numpy as np
 from skimage.segmentation import watershed as flood
 
 from nucleiflow.batch import open_batch
+from nucleiflow.columns import power_of
 from nucleiflow.display import for_display
 from nucleiflow.distance import distance_transform
 from nucleiflow.flat_field import corrected
 from nucleiflow.labels import border_pixels
-from nucleiflow.lengths import pixels, power_of, side_of_pixel
+from nucleiflow.lengths import pixels, side_of_pixel
 from nucleiflow.merging import merged
 from nucleiflow.properties import of_intensity, of_objects
 from nucleiflow.reduced import enlarged, reduced

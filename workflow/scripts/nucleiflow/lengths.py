@@ -9,13 +9,6 @@ import re
 NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?"
 # Micro is written in three ways, and squares in three.
 TEXT = re.compile(rf"\s*({NUMBER})\s*[uµμ]m\s*(2|\^2|²)?\s*")
-# Properties of nuclei that are lengths, and those that are areas.
-LENGTHS = (
-    *("axis_major_length", "axis_minor_length", "equivalent_diameter_area", "feret_diameter_max"),
-    *("feret_diameter_min", "intensity_mass_displacement", "neighbors_distance", "perimeter"),
-    "perimeter_crofton",
-)
-AREAS = ("num_pixels", "area", "area_bbox", "area_convex", "area_filled")
 
 
 def micrometres(text: str) -> tuple[float, int]:
@@ -34,11 +27,6 @@ def spelled(text: str) -> str:
     """The same length or area in the one spelling that stands for all: `12 um`, `50 um2`."""
     number, power = micrometres(text)
     return f"{number:.12g} um{'2' if power == 2 else ''}"
-
-
-def power_of(name: str) -> int | None:
-    """1 for a property that is a length, 2 for an area, None for what is neither."""
-    return 1 if name in LENGTHS else 2 if name in AREAS else None
 
 
 def needs_pixel_size(*values: object) -> bool:

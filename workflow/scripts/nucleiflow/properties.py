@@ -6,30 +6,14 @@ import numpy as np
 import pandas as pd
 from skimage.measure import regionprops_table
 
-from nucleiflow import neighbours
+from nucleiflow import columns, neighbours
 from nucleiflow.channels import intensities
 from nucleiflow.runs import Runs, runs_of
 from nucleiflow.shape import from_runs, shapes
 
-SHAPE = (
-    *("num_pixels", "area", "area_bbox", "area_convex", "area_filled", "axis_major_length"),
-    *("axis_minor_length", "bbox", "centroid", "centroid_local", "compactness", "eccentricity"),
-    *("equivalent_diameter_area", "euler_number", "extent", "feret_diameter_max"),
-    *("feret_diameter_min", "form_factor", "inertia_tensor", "inertia_tensor_eigvals", "moments"),
-    *("moments_central", "moments_hu", "moments_normalized", "orientation", "perimeter"),
-    *("perimeter_crofton", "solidity"),
-)
-INTENSITY = (
-    *("centroid_weighted", "centroid_weighted_local", "intensity_background"),
-    *("intensity_edge_max", "intensity_edge_mean", "intensity_edge_min", "intensity_edge_std"),
-    *("intensity_edge_sum", "intensity_mad", "intensity_mass_displacement", "intensity_max"),
-    *("intensity_mean", "intensity_mean_corrected", "intensity_median", "intensity_min"),
-    *("intensity_quartile_lower", "intensity_quartile_upper", "intensity_std", "intensity_sum"),
-    *("intensity_sum_corrected", "moments_weighted", "moments_weighted_central"),
-    *("moments_weighted_hu", "moments_weighted_normalized"),
-)
-NEIGHBORS = (
-    *("neighbors_density", "neighbors_distance", "neighbors_number", "neighbors_touching"),
+SHAPE, INTENSITY, NEIGHBORS = (
+    tuple(column.name for column in kind)
+    for kind in (columns.SHAPE, columns.INTENSITY, columns.NEIGHBORS)
 )
 # All that can be measured, and so all that the config takes.
 NAMES = SHAPE + INTENSITY + NEIGHBORS
@@ -86,10 +70,10 @@ def of_objects(labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str])
         found |= intensities(labels, runs, raw, wanted)
     if wanted & set(NEIGHBORS):
         found |= surroundings(labels, runs, wanted)
-    columns = {"label": runs.numbers.astype(np.int64)}
+    table = {"label": runs.numbers.astype(np.int64)}
     for name in names:
-        columns |= _columns(name, found[name]) if name in found else _library(labels, raw, name)
-    return pd.DataFrame(columns)
+        table |= _columns(name, found[name]) if name in found else _library(labels, raw, name)
+    return pd.DataFrame(table)
 
 
 def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

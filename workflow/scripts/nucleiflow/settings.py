@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
-from nucleiflow import lengths
+from nucleiflow import columns, lengths
 
 TYPES = {
     "object": "a group of keys",
@@ -121,6 +122,8 @@ def load(config: dict, schema: dict) -> dict:
             f"config: {key} is set, which leaves no place to watershed.background true, set one of "
             "them back"
         )
+    for name, sides in (settings["measure"]["ratios"] or {}).items():
+        _check_ratio(f"measure.ratios.{name}", name, sides, settings["measure"], made)
     for name in settings["measure"]["objects"]:
         if settings["measure"]["objects"] != "all" and name not in ("nuclei", *made):
             key = "cells.ring.width" if name == "ring" else "cells.method"
@@ -130,9 +133,42 @@ def load(config: dict, schema: dict) -> dict:
     return settings
 
 
+def _check_ratio(key: str, name: str, sides: str, measure: dict, beside: tuple[str, ...]) -> None:
+    """A ratio has a plain name and is of two columns that are measured."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ConfigError(
+            f"config: {key} is called {name}, must be letters, digits and _, as it becomes a column"
+        )
+    parts = [part.strip() for part in sides.split("/")]
+    if len(parts) != 2 or not all(parts):
+        raise ConfigError(
+            f"config: {key} is {sides}, must be two columns with / between them, such as "
+            "intensity_mean / cytoplasm_intensity_mean"
+        )
+    objects = ("nuclei", *beside) if measure["objects"] == "all" else measure["objects"]
+    for part in parts:
+        found = columns.find(part)
+        if found is None:
+            near = _nearest(part, measure["properties"], 0.6)
+            raise ConfigError(
+                f"config: {key} names {part}, which is no column that can be measured"
+                + (f" (did you mean {near}?)" if near else "")
+            )
+        if found.of not in objects:
+            raise ConfigError(
+                f"config: {key} names {part}, but {found.of} are not measured: "
+                f"{'set measure.objects' if found.of == 'nuclei' else 'see cells'}"
+            )
+        if found.property not in (*measure["properties"], "label", "on_border"):
+            raise ConfigError(
+                f"config: {key} names {part}, but measure.properties has no {found.property}: add "
+                "it there"
+            )
+
+
 def _check_limits(key: str, limits: dict) -> None:
     """Limits of a property fit it and each other; in micrometres they get one spelling."""
-    name, power = limits["property"], lengths.power_of(limits["property"])
+    name, power = limits["property"], columns.power_of(limits["property"])
     for end in ("min", "max"):
         value = limits[end]
         if not isinstance(value, str):

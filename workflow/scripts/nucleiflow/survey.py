@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from nucleiflow import dataset, field, label_files, names, plate_map, samples
+from nucleiflow import columns, dataset, field, label_files, names, plate_map, samples
 from nucleiflow.dataset import Dataset
 from nucleiflow.images import ImageError
 from nucleiflow.plan import File
@@ -21,11 +21,7 @@ SHEET_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "sheet.schema.y
 # Columns of tables that no plate map can give, and no group of file names.
 RESERVED = {
     *names.RESERVED,
-    *("on_border", "height", "width", "dtype", "channels", "segmented", "planes", "plane"),
-    "dropped",
-    *("pixel_size_um", "pixel_size_source", "diameter", "threshold"),
-    *("channel", "preprocessed", "mask", "sure_background"),
-    *("sure_foreground", "unknown", "distance", "markers", "labels", "csv", "overlay"),
+    *(column.name for column in (*columns.PLACE, *columns.IMAGES, *columns.OBJECT)),
 }
 
 
@@ -132,9 +128,8 @@ def _check_libraries(found: Dataset) -> None:
 def _is_taken(name: str, config: dict) -> bool:
     """Whether the tables have, or may have, a column of this name."""
     beside = secondary(config)
-    measured = {*RESERVED, *config["measure"]["properties"], *beside}
-    prefixes = ("intensity_", "seconds_", *(f"{name}_" for name in beside))
-    return name.partition("-")[0] in measured or name.startswith(prefixes)
+    prefixes = ("intensity_", "seconds_", "ratio_", *(f"{name}_" for name in beside))
+    return name in RESERVED or columns.find(name) is not None or name.startswith(prefixes)
 
 
 def _check_columns(found: Dataset, config: dict) -> None:
