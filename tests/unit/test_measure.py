@@ -383,7 +383,7 @@ def test_stage_measures_the_channels_that_are_asked_for(which, columns):
     settings["objects"] = ["nuclei"]
     products = measure.compute(item, settings | {"view": {"segment": "blue"}, "csv": True})
     assert list(item.result.columns) == ["label", *columns, "on_border"]
-    assert item.facts == {"objects": 4}
+    assert item.facts == {"objects": 4, "size": (40, 50)}
     assert products == {"csv": ("csv", measure.as_csv(item.result))}
     raw = {"GFP": RAW, "1": RAW}
     for column in columns:
