@@ -51,7 +51,8 @@ def test_ratios_of_the_config_are_columns_too():
     assert found("ratio_nuclear_GFP") is None
     assert found("ratio_nuclear_GFP", others) == ("nuclei", "ratio_nuclear", (), "GFP")
     assert columns.renamed(["ratio_nuclear_GFP"], (), others) == [("Nuclei_Ratio_nuclear_GFP", 1.0)]
-    unit, meaning = columns.explained("ratio_nuclear_GFP", others)
+    name = "ratio_nuclear_GFP"
+    unit, meaning = columns.explained(columns.find(name, others), name)
     assert (unit, meaning) == ("", "channel GFP: intensity_mean / cytoplasm_intensity_mean")
 
 
@@ -151,12 +152,24 @@ def test_two_columns_of_one_name_are_refused():
         columns.renamed(["well", "Well"], ["well", "Well"])
 
 
-def test_columns_are_explained_with_units():
-    assert columns.explained("area") == ("square pixels", "size")
-    assert columns.explained("cytoplasm_intensity_mean_GFP") == (
-        "units of the image",
-        "cytoplasm, channel GFP: mean of its pixels",
-    )
-    assert columns.explained("well")[1].startswith("row and column, such as")
-    assert columns.explained("dose") == ("", "as file names, the sheet or the plate map tell")
+@pytest.mark.parametrize(
+    ("name", "unit", "meaning"),
+    [
+        ("area", "square pixels", "size"),
+        ("area_um2", "µm²", "`area` in µm²"),
+        (
+            "cytoplasm_intensity_mean_GFP",
+            *("units of the image", "cytoplasm, channel GFP: mean of its pixels"),
+        ),
+        ("image", "", "the image's name"),
+        ("dose", "", "as file names, the sheet or the plate map tell"),
+    ],
+)
+def test_columns_are_explained_with_units(name, unit, meaning):
+    assert columns.explained(columns.find(name), name) == (unit, meaning)
+
+
+def test_columns_of_images_are_explained_with_units():
     assert columns.image_explained("height") == ("pixels", "rows of the file")
+    assert columns.image_explained("well")[1].startswith("row and column, such as `B03`")
+    assert columns.image_explained("dose")[1].endswith("the plate map tell")

@@ -29,6 +29,8 @@ class Column(NamedTuple):
         of a property that has several. Of columns of images empty.
     factor : float
         By which values are multiplied to be in CellProfiler's unit.
+    cellprofiler_unit : str
+        That unit where the factor is not 1.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Column(NamedTuple):
     meaning: str
     cellprofiler: str = ""
     factor: float = 1.0
+    cellprofiler_unit: str = ""
 
 
 # Of the shape; what `measure: properties` takes, with all of the next two.
@@ -81,6 +84,7 @@ SHAPE = (
         "angle of the axis of rows to its long axis",
         "AreaShape_Orientation",
         DEGREES,
+        "degrees",
     ),
     Column(
         "eccentricity",
@@ -281,6 +285,7 @@ NEIGHBORS = (
         "share of its edge that is beside another object",
         "Neighbors_PercentTouching_5",
         100.0,
+        "0 to 100",
     ),
     Column(
         "neighbors_density",
@@ -484,14 +489,10 @@ def cellprofiler(found: Found | None, name: str) -> tuple[str, float]:
     return f"{of.capitalize()}_{template.format(*index, **words)}", column.factor
 
 
-def explained(name: str, others: Iterable[Column] = ()) -> tuple[str, str]:
+def explained(found: Found | None, name: str) -> tuple[str, str]:
     """Unit and meaning of a column of `objects`."""
-    for column in (*PLACE, *NAMED):
-        if column.name == name:
-            return column.unit, column.meaning
-    found = find(name, others)
     if found is None:
-        return "", "as file names, the sheet or the plate map tell"
+        return _among((*PLACE, *NAMED), name)
     of, column, _, channel = found
     parts = [] if of == "nuclei" else [of]
     parts += [f"channel {channel}"] if channel else []
@@ -500,7 +501,11 @@ def explained(name: str, others: Iterable[Column] = ()) -> tuple[str, str]:
 
 def image_explained(name: str) -> tuple[str, str]:
     """The same of a column of `images.csv`."""
-    for column in (*PLACE, *NAMED, *IMAGES):
+    return _among((*PLACE, *NAMED, *IMAGES), name)
+
+
+def _among(known: Iterable[Column], name: str) -> tuple[str, str]:
+    for column in known:
         if column.name == name:
             return column.unit, column.meaning
     return "", "as file names, the sheet or the plate map tell"
