@@ -12,6 +12,7 @@ import pytest
 from records import NOTHING, PLATE_MAP, STANDARD, batch_of, record, records_of
 
 import measure
+import object_formats
 import object_table
 from nucleiflow.metadata import metadata
 from nucleiflow.plate_map import read_plate_map
@@ -60,13 +61,14 @@ def write(folder, parts, plate_map=None):
     """Number of objects, objects.csv with the types of objects.parquet, and that one."""
     paths, batches = [path for path, _ in parts], [batch for _, batch in parts]
     known = metadata(iter(batches), plate_map)
-    where = folder / "objects.csv", folder / "objects.parquet"
-    count = object_table.write_objects(paths, known, iter(batches), *where)
-    table = pq.read_table(where[1])
+    text, binary = folder / "objects.csv", folder / "objects.parquet"
+    count = object_table.write_objects(paths, known, iter(batches), binary)
+    object_formats.write_csv(binary, text)
+    table = pq.read_table(binary)
     options = pa.csv.ConvertOptions(
         column_types=table.schema, strings_can_be_null=True, quoted_strings_can_be_null=False
     )
-    return count, pa.csv.read_csv(where[0], convert_options=options), table
+    return count, pa.csv.read_csv(text, convert_options=options), table
 
 
 def types(table, *names):
@@ -175,8 +177,8 @@ def test_batches_are_looked_at_one_after_the_other(tmp_path, monkeypatch):
             del batch
 
     known = metadata(batches())
-    where = tmp_path / "objects.csv", tmp_path / "objects.parquet"
-    assert object_table.write_objects(paths, known, batches(), *where) == 40
+    where = tmp_path / "objects.parquet"
+    assert object_table.write_objects(paths, known, batches(), where) == 40
     # The one at work, and the next while it is being made.
     assert most == [2, 2]
 
