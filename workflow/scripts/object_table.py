@@ -89,7 +89,8 @@ def _groups(
                 if rows >= size:
                     yield pa.concat_tables(waiting).unify_dictionaries()
                     waiting, rows = [], 0
-    yield pa.concat_tables([schema.empty_table(), *waiting]).unify_dictionaries()
+    if waiting:
+        yield pa.concat_tables(waiting).unify_dictionaries()
 
 
 def _images(plan: Plan, records: list[dict], known: Metadata) -> pa.Table:

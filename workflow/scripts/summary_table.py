@@ -140,7 +140,7 @@ def images_of_objects(objects: Path, table: pd.DataFrame) -> np.ndarray:
         for index in range(file.num_row_groups):
             group = file.read_row_group(index, columns=where)
             keys = pc.binary_join_element_wise(*(group[name] for name in where), "/")
-            # Objects of an image follow each other: many rows, few names.
+            # Objects of an image follow each other: many rows, few names. Batches have no slash.
             for run in (pc.run_end_encode(chunk) for chunk in keys.chunks):
                 runs.append(run.values)
                 lengths.append(np.diff(run.run_ends.to_numpy(), prepend=0))
@@ -160,28 +160,28 @@ def chosen(
 
     Raises JobError where it means none.
     """
-    others = list(others)
-    found = {name: columns.find(name, others) for name in names}
-    properties: dict[str, list[str]] = {}
-    for name, what in found.items():
-        if what is not None:
-            prefix = "" if what.of == "nuclei" else f"{what.of}_"
-            properties.setdefault(prefix + what.column.name, []).append(name)
+    others, properties = list(others), {}
+    for name in names:
+        found = columns.find(name, others)
+        if found is not None:
+            prefix = "" if found.of == "nuclei" else f"{found.of}_"
+            properties.setdefault(prefix + found.column.name, []).append(name)
+    measured = {name for same in properties.values() for name in same}
     if measurements == "auto":
         measurements = [name for name in AUTO if name in properties]
     result = []
     for name in measurements:
-        if name not in found and name not in properties:
+        if name not in measured | properties.keys():
             raise JobError(
                 f"config: summary.measurements names {name}, which objects do not have: there "
                 f"are {', '.join(properties)}"
             )
-        result += [name] if name in found else properties[name]
+        result += [name] if name in measured else properties[name]
     return list(dict.fromkeys(result))
 
 
 def median_of_groups(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
-    """The median of the values in each of so many groups, without those that are NaN."""
+    """The median of the values in each of so many groups; NaN is no value."""
     return pd.Series(values).groupby(groups).median().reindex(range(count)).to_numpy()
 
 

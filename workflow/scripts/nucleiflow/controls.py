@@ -63,7 +63,8 @@ def find(
         near = difflib.get_close_matches(column, texts, 1)
         raise ValueError(
             f"config: summary.controls.column is {column}, which neither the plate map nor names "
-            f"tell, {f'did you mean {near[0]}? (' if near else '('}there are {', '.join(texts)})"
+            f"tell (there are {', '.join(texts)})"
+            + (f", did you mean {near[0]}?" if near else ": name one, or null")
         )
     for name in columns:
         found = Controls(

@@ -254,8 +254,9 @@ def _check_groups(found: Dataset, wells: PlateMap | None, group_by: Sequence[str
         if name not in known and name not in (column.name for column in columns.IMAGES):
             near = difflib.get_close_matches(name, known, 1)
             raise DatasetError(
-                f"config: summary.group_by names {name}, which is no column of images.csv, "
-                f"{f'did you mean {near[0]}? (' if near else '('}there are {', '.join(known)})"
+                f"config: summary.group_by names {name}, which is no column of images.csv (there "
+                f"are {', '.join(known)})"
+                + (f", did you mean {near[0]}?" if near else ": name one of them")
             )
 
 
