@@ -12,6 +12,7 @@ import pytest
 from records import NOTHING, PLATE_MAP, STANDARD, batch_of, record, records_of
 
 import measure
+import object_formats
 import object_table
 from nucleiflow.metadata import metadata
 from nucleiflow.plate_map import read_plate_map
@@ -60,13 +61,14 @@ def write(folder, parts, plate_map=None):
     """Number of objects, objects.csv with the types of objects.parquet, and that one."""
     paths, batches = [path for path, _ in parts], [batch for _, batch in parts]
     known = metadata(iter(batches), plate_map)
-    where = folder / "objects.csv", folder / "objects.parquet"
-    count = object_table.write_objects(paths, known, iter(batches), *where)
-    table = pq.read_table(where[1])
+    text, binary = folder / "objects.csv", folder / "objects.parquet"
+    count = object_table.write_objects(paths, known, iter(batches), binary)
+    object_formats.write_csv(binary, text)
+    table = pq.read_table(binary)
     options = pa.csv.ConvertOptions(
         column_types=table.schema, strings_can_be_null=True, quoted_strings_can_be_null=False
     )
-    return count, pa.csv.read_csv(where[0], convert_options=options), table
+    return count, pa.csv.read_csv(text, convert_options=options), table
 
 
 def types(table, *names):
@@ -160,6 +162,36 @@ def test_many_batches_are_written_in_groups(tmp_path, monkeypatch):
     assert len(sizes) <= count / 50 + 1
 
 
+def test_groups_have_fewer_rows_where_there_are_many_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr(object_table, "VALUES", 10 * len(COLUMNS) + 1)
+    # One batch is larger than a group.
+    parts = [part(tmp_path, name, [count]) for name, count in (("a", 4), ("b", 37), ("c", 3))]
+    count, text, table = write(tmp_path, parts)
+    assert count == 44 and table.to_pydict() == text.to_pydict()
+    groups = pq.ParquetFile(tmp_path / "objects.parquet").metadata
+    sizes = [groups.row_group(index).num_rows for index in range(groups.num_row_groups)]
+    assert sizes == [4 + 10, 10, 10, 7 + 3]
+
+
+def test_texts_are_dictionaries_in_the_file_and_texts_when_read(tmp_path, plate_map):
+    batches = [batch_of(f"b{index}", [("P", "A01", "ü", "")] * 3) for index in range(3)]
+    parts = [part(tmp_path, each.batch.name, [9, 0, 9], batch=each) for each in batches]
+    _, _, table = write(tmp_path, parts, plate_map)
+    texts = [field.name for field in table.schema if field.type == pa.string()]
+    assert texts == ["directory", "batch", "image", "plate", "well", "site", "drug"]
+    file = pq.ParquetFile(tmp_path / "objects.parquet")
+    group = file.metadata.row_group(0)
+    for index, name in enumerate(table.column_names):
+        column = group.column(index)
+        # A dictionary that is given up ends in plain pages behind coded ones.
+        coded = "RLE_DICTIONARY" in column.encodings
+        assert (column.compression, coded) == ("ZSTD", name in texts)
+    assert group.column(1).total_uncompressed_size < 200
+    frame = pd.read_parquet(tmp_path / "objects.parquet")
+    assert frame["batch"].dtype == pd.Series(["x"]).dtype
+    assert frame["batch"].tolist() == ["b0"] * 18 + ["b1"] * 18 + ["b2"] * 18
+
+
 def test_batches_are_looked_at_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.setattr(object_table, "GROUP", 5)
     paths = [part(tmp_path, f"b{index}", [2])[0] for index in range(20)]
@@ -175,8 +207,8 @@ def test_batches_are_looked_at_one_after_the_other(tmp_path, monkeypatch):
             del batch
 
     known = metadata(batches())
-    where = tmp_path / "objects.csv", tmp_path / "objects.parquet"
-    assert object_table.write_objects(paths, known, batches(), *where) == 40
+    where = tmp_path / "objects.parquet"
+    assert object_table.write_objects(paths, known, batches(), where) == 40
     # The one at work, and the next while it is being made.
     assert most == [2, 2]
 

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
 import contact_sheet
@@ -209,36 +208,6 @@ def test_pictures_are_chosen_from_all_over_the_dataset(total, count, expected):
 
 
 # Overview
-
-
-def images_table():
-    return pd.DataFrame(
-        {
-            "directory": ["b", "b", "a", "a"],
-            "image": ["1", "2", "1", "2"],
-            "status": ["ok", "failed", "ok", "ok"],
-            "objects": [3, 0, 0, 0],
-        }
-    )
-
-
-def test_overview_has_a_row_a_directory_in_the_order_of_the_dataset():
-    objects = pd.DataFrame(
-        {"directory": ["b"] * 3, "area": [10, 20, 60], "intensity_mean": [1.0, 2.0, 9.0]}
-    )
-    table = overview.by_directory(images_table(), objects)
-    assert table.columns.tolist() == [
-        *("directory", "images", "failed", "objects"),
-        *("median_area", "median_intensity_mean"),
-    ]
-    assert table.iloc[0].tolist() == ["b", 2, 1, 3, 20, 2.0]
-    assert table.iloc[1, :4].tolist() == ["a", 2, 0, 0]
-    assert table.iloc[1, 4:].isna().all()
-
-
-def test_overview_leaves_out_what_was_not_measured():
-    table = overview.by_directory(images_table(), pd.DataFrame({"directory": ["b"]}))
-    assert table.columns.tolist() == ["directory", "images", "failed", "objects"]
 
 
 @pytest.mark.parametrize("areas", [[], [0.0], [5.0], [1.0, 2.0, 1e6]])

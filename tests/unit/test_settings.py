@@ -329,6 +329,39 @@ WRONG = [
         "measure: {ratios: {}}",
         "measure.ratios is {}, must be null, or columns with / between them by name",
     ),
+    ("tables: {csv: zip}", 'tables.csv is "zip", must be one of plain, gzip (did you mean gzip?)'),
+    ("tables: {sqlite: 2}", "tables.sqlite is 2, must be true or false"),
+    (
+        "tables: {partition_by: well}",
+        'tables.partition_by is "well", must be null, directory or plate',
+    ),
+    ("summary: {group_by: []}", "summary.group_by is [], must be a list of columns of images.csv"),
+    (
+        "summary: {group_by: [well, well]}",
+        'summary.group_by is ["well", "well"], which names something twice',
+    ),
+    (
+        "summary: {measurements: area}",
+        'summary.measurements is "area", must be auto or a list of columns of objects',
+    ),
+    (
+        "summary: {measurements: [excentricity]}",
+        "summary.measurements names excentricity, which is no column that can be measured (did "
+        "you mean eccentricity?)",
+    ),
+    (
+        "summary: {measurements: [orientation]}",
+        "summary.measurements names orientation, but measure.properties has no orientation: add "
+        "it there",
+    ),
+    (
+        "summary: {measurements: [ring_area]}",
+        "summary.measurements names ring_area, but ring are not measured: see cells",
+    ),
+    (
+        "summary: {controls: {negative: null}}",
+        "summary.controls.negative is null, must be auto, a value or a list of values",
+    ),
     ("naming: fiji", 'naming is "fiji", must be one of skimage, cellprofiler'),
     (
         "watershed: {min_area: 50, max_area: 20}",
@@ -689,6 +722,15 @@ def test_ratios_are_of_what_is_measured(schema):
     ratios = {"a": "area_um2 / perimeter_um", "b": "intensity_mean_x / cells_intensity_mean"}
     config = {"measure": {"ratios": ratios}, "cells": {"method": "distance"}}
     assert settings.load(config, schema)["measure"]["ratios"] == ratios
+
+
+def test_summary_is_of_what_is_measured(schema):
+    names = ["area_um2", "intensity_mean", "intensity_max_GFP", "ratio_a", "ratio_a_GFP"]
+    config = {
+        "measure": {"ratios": {"a": "intensity_mean / intensity_max"}},
+        "summary": {"measurements": names},
+    }
+    assert settings.load(config, schema)["summary"]["measurements"] == names
 
 
 def test_null_of_the_command_line_is_null(schema):

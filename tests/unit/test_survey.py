@@ -440,6 +440,60 @@ def test_wrong_plate_map_is_refused_with_its_own_sentence(refusal, root, tmp_pat
     )
 
 
+def test_controls_are_those_of_the_plate_map(look, root, tmp_path):
+    write(root, *FIELDS)
+    path = text(tmp_path / "map.csv", "well,control,dose", "A01,neg,0", "A02,pos,1.50", "B01,,3")
+    options = {"segment": 1, "metadata": {"plate_map": path}}
+    assert look(**options).controls == ("control", ("neg",), ("pos",), ("well",))
+    chosen = {"column": "dose", "negative": 0, "positive": 1.5}
+    assert look(**options, summary={"controls": chosen}).controls == (
+        *("dose", ("0.0",), ("1.5",), ("well",)),
+    )
+    assert look(**options, summary={"controls": {"column": None}}).controls is None
+    assert look(segment=1).controls is None
+
+
+def test_controls_may_be_told_by_names(look, root):
+    write(root, "neg_1.tif", "pos_1.tif", "x_1.tif")
+    pattern = r"(?P<control>[a-z]+)_(?P<site>\d)"
+    found = look(metadata={"pattern": pattern})
+    assert found.controls == ("control", ("neg",), ("pos",), ("well",))
+
+
+def test_controls_that_are_not_there_are_refused(refusal, root, tmp_path):
+    write(root, *FIELDS)
+    path = text(tmp_path / "map.csv", "well,drug", "A01,DMSO", "A02,x", "B01,x")
+    options = {"segment": 1, "metadata": {"plate_map": path}}
+    assert refusal(**options, summary={"controls": {"column": "Drug"}}) == (
+        "config: summary.controls.column is Drug, which neither the plate map nor names tell "
+        "(there are drug, plate, well, site, time), did you mean drug?"
+    )
+    chosen = {"column": "drug", "negative": "DMSO", "positive": "y"}
+    assert refusal(**options, summary={"controls": chosen}) == (
+        "config: summary.controls.positive is y, which is no value of the column drug: there are "
+        "DMSO, x"
+    )
+
+
+@pytest.mark.parametrize("name", ["directory", "well", "drug", "image", "status", "dtype"])
+def test_summary_may_be_by_any_column_of_images(look, root, tmp_path, name):
+    write(root, *FIELDS)
+    path = text(tmp_path / "map.csv", "well,drug", "A01,DMSO", "A02,x", "B01,x")
+    look(segment=1, metadata={"plate_map": path}, summary={"group_by": ["plate", name]})
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("wells", ", did you mean well?"), ("area", ": name one of them")],
+)
+def test_summary_by_what_nothing_tells_is_refused(refusal, root, name, advice):
+    write(root, *FIELDS)
+    assert refusal(segment=1, summary={"group_by": [name]}) == (
+        f"config: summary.group_by names {name}, which is no column of images.csv (there are "
+        f"directory, batch, image, plate, well, site, time){advice}"
+    )
+
+
 def test_plate_map_is_read_from_home_or_here(schema, tmp_path, monkeypatch):
     text(tmp_path / "map.csv", *PLATE)
     monkeypatch.setenv("HOME", str(tmp_path))

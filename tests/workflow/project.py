@@ -18,7 +18,10 @@ from nucleiflow.readers import open_image
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 # What follows the stages: tables, report, record of the run.
-AFTERWARDS = {"image_table", "object_table", "overview", "run_record", "summary", "contact_sheet"}
+AFTERWARDS = {
+    *("image_table", "object_table", "object_formats", "summary_table"),
+    *("overview", "run_record", "summary", "contact_sheet"),
+}
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "demo", "bench", ".*_cache")
 
 

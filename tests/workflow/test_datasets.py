@@ -39,10 +39,18 @@ def test_plate_of_two_channels_with_its_plate_map(fresh: Project, data: Path):
     assert objects.groupby("well").size().tolist() == images["objects"].tolist()
     assert (objects["SBS_Doses"] == objects["well"].str[1:].map(doses)).all()
     assert objects.notna().drop(columns=["plate", "site", "time"]).all(axis=None)
-    (overview,) = fresh.rows("report/directories.csv")
+    (summary,) = fresh.rows("summary.csv")
+    assert (summary["images"], summary["objects"]) == ("24", str(len(objects)))
     for channel in (1, 2):
-        median = objects[f"intensity_mean_{channel}"].median()
-        assert float(overview[f"median_intensity_mean_{channel}"]) == median
+        values = objects[f"intensity_mean_{channel}"]
+        assert float(summary[f"median_intensity_mean_{channel}"]) == values.median()
+        # Wells of the map's column SBS_Controls that have images: -1 in columns 01 and 02, 1 in 12.
+        medians = values.groupby(objects["well"]).median()
+        low, high = medians[["A01", "A02", "B01", "B02"]], medians[["A12", "B12"]]
+        factor = 1 - 3 * (low.std() + high.std()) / abs(low.mean() - high.mean())
+        assert float(summary[f"zprime_intensity_mean_{channel}"]) == pytest.approx(factor)
+        middle = 100 * (values.median() - low.median()) / (high.median() - low.median())
+        assert float(summary[f"percent_intensity_mean_{channel}"]) == pytest.approx(middle)
     # Both channels, against scikit-image on the files themselves. Channel 2 shows nuclei.
     row = images[images["well"] == "B07"].iloc[0]
     labels = tifffile.imread(fresh.results / row["labels"])

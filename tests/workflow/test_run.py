@@ -400,7 +400,7 @@ def test_snakemakes_own_views_work(finished: Project, project: Project):
     assert all(f'"{stage}"' in graph for stage in (*STAGES, "object_table"))
     project.snakemake("--report", "report.html")
     page = (project.run / "report.html").read_text()
-    for name in ("overlays.jpg", "areas.svg", "directories.csv", "failed.csv"):
+    for name in ("overlays.jpg", "areas.svg", "failed.csv"):
         assert name in page
     assert len(page) < 20_000_000
 

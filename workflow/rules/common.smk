@@ -473,6 +473,35 @@ def overlays(wildcards):
     return of_batches("overlay") if "overlay" in CONFIG["keep"] else []
 
 
+def table_formats():
+    """What the table of all objects is written as, beside Parquet."""
+    chosen = CONFIG["tables"]
+    ending = "csv.gz" if chosen["csv"] == "gzip" else "csv"
+    outputs = {"csv": f"{RESULTS}/objects.{ending}"}
+    if chosen["sqlite"]:
+        outputs["sqlite"] = f"{RESULTS}/objects.sqlite"
+    if chosen["partition_by"]:
+        outputs["parts"] = directory(f"{RESULTS}/objects")
+    return outputs
+
+
+def table_sources():
+    """What that is made of: the database has a table of the images, too."""
+    inputs = {"objects": f"{RESULTS}/objects.parquet"}
+    return inputs | (
+        {"images": f"{RESULTS}/images.csv"} if CONFIG["tables"]["sqlite"] else {}
+    )
+
+
+def summary_settings(wildcards):
+    """What summary.csv depends on beside the tables."""
+    controls = found().controls
+    return CONFIG["summary"] | {
+        "controls": controls and controls._asdict(),
+        "ratios": CONFIG["measure"]["ratios"] or {},
+    }
+
+
 def lacking():
     """What is to be kept of finished batches and is not there: removed, or not kept before.
 
@@ -493,13 +522,17 @@ def present(folder):
 
 
 def everything(wildcards):
-    names = ["objects.csv", "objects.parquet", "images.csv", "run.json", "summary.txt"]
-    names += ["report/directories.csv", "report/failed.csv", "report/areas.svg"]
+    names = ["objects.parquet", "images.csv", "summary.csv", "run.json", "summary.txt"]
+    names += ["report/failed.csv", "report/areas.svg"]
     if "overlay" in CONFIG["keep"]:
         names.append("report/overlays.jpg")
     if CONFIG["illumination"]["method"] == "estimate":
         names.append("report/illumination.jpg")
-    return [f"{RESULTS}/{name}" for name in names] + overlays(wildcards) + lacking()
+    tables = [
+        *(f"{RESULTS}/{name}" for name in names),
+        *map(str, table_formats().values()),
+    ]
+    return tables + overlays(wildcards) + lacking()
 
 
 def write_plan():

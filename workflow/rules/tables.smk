@@ -4,10 +4,12 @@
 
 localrules:
     image_table,
+    object_formats,
     object_table,
     overview,
     run_record,
     summary,
+    summary_table,
 
 
 rule image_table:
@@ -44,8 +46,7 @@ rule object_table:
         measured=measured,
         images=f"{RESULTS}/images.csv",
     output:
-        objects=f"{RESULTS}/objects.csv",
-        parquet=f"{RESULTS}/objects.parquet",
+        f"{RESULTS}/objects.parquet",
     log:
         f"{RESULTS}/logs/object_table.log",
     benchmark:
@@ -65,16 +66,60 @@ rule object_table:
         "../scripts/object_table.py"
 
 
+rule object_formats:
+    input:
+        **table_sources(),
+    output:
+        **table_formats(),
+    log:
+        f"{RESULTS}/logs/object_formats.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/object_formats.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=CONFIG["tables"],
+        modules=modules("object_formats"),
+    script:
+        "../scripts/object_formats.py"
+
+
+rule summary_table:
+    input:
+        objects=f"{RESULTS}/objects.parquet",
+        images=f"{RESULTS}/images.csv",
+    output:
+        report(
+            f"{RESULTS}/summary.csv",
+            caption="../report/summary.rst",
+            category="Tables",
+        ),
+    log:
+        f"{RESULTS}/logs/summary_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summary_table.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=summary_settings,
+        modules=modules("summary_table"),
+    script:
+        "../scripts/summary_table.py"
+
+
 rule overview:
     input:
         objects=f"{RESULTS}/objects.parquet",
         images=f"{RESULTS}/images.csv",
     output:
-        directories=report(
-            f"{RESULTS}/report/directories.csv",
-            caption="../report/directories.rst",
-            category="Tables",
-        ),
         failed=report(
             f"{RESULTS}/report/failed.csv",
             caption="../report/failed.rst",

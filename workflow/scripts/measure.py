@@ -219,4 +219,6 @@ if "snakemake" in globals():
             batch_table(batch, batch.settings["properties"], batch.settings["objects"]),
             batch.folder / "objects.parquet",
             compression="zstd",
+            # Numbers hardly repeat: looking for it doubles the time to write and to read them.
+            use_dictionary=["directory", "batch", "image"],
         )

@@ -1,11 +1,11 @@
-"""objects.csv and objects.parquet: one row an object, from the tables of the batches."""
+"""objects.parquet: one row an object, from the tables of the batches."""
 
+import base64
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from nucleiflow.files import replaced
@@ -13,48 +13,59 @@ from nucleiflow.job import logged
 from nucleiflow.metadata import PLACE, Metadata, known_of, read_batches
 from nucleiflow.plan import Plan
 
-# Rows of a group of objects.parquet: what is in memory at a time.
+# Rows of a group of objects.parquet, fewer where they have many columns: what is in memory.
 GROUP = 100_000
+VALUES = 10_000_000
+# A text stands once in memory and in a group of the file, and its number in every row.
+TEXT = pa.dictionary(pa.int32(), pa.string())
 
 
 def objects_schema(parts: list[Path], known: pa.Schema) -> pa.Schema:
     """Columns of objects: where it is, what is known of the image, what was measured.
 
-    Those of the batch with the most channels come first, then what others have more.
+    Those of the batch with the most channels come first, then what others have more. Texts are
+    dictionaries.
     """
-    schemas = [pq.read_schema(part).remove_metadata() for part in parts]
-    fields = {
-        field.name: pa.field(field.name, pa.string()) if field.name in PLACE else field
-        for schema in (max(schemas, key=len), *schemas)
-        for field in schema
-    }
-    place = [fields.pop(name) for name in PLACE if name in fields]
-    return pa.schema([*place, *known, *fields.values()])
+    # Few differ: of each, one is kept.
+    schemas = list(dict.fromkeys(pq.read_schema(part).remove_metadata() for part in parts))
+    fields = {field.name: field for schema in (max(schemas, key=len), *schemas) for field in schema}
+    place = [pa.field(name, pa.string()) for name in PLACE if fields.pop(name, None)]
+    return _as_written(pa.schema([*place, *known, *fields.values()]))
+
+
+def _as_written(schema: pa.Schema) -> pa.Schema:
+    return _retyped(schema, pa.string(), TEXT)
+
+
+def _as_read(schema: pa.Schema) -> pa.Schema:
+    """Texts, as pandas would group by every pair of categories, whether it occurs or not."""
+    return _retyped(schema, TEXT, pa.string())
+
+
+def _retyped(schema: pa.Schema, old: pa.DataType, new: pa.DataType) -> pa.Schema:
+    return pa.schema(field.with_type(new) if field.type == old else field for field in schema)
 
 
 def write_objects(
     parts: list[Path],
     known: Metadata,
     batches: Iterable[tuple[Plan, list[dict]]],
-    csv_path: Path,
-    parquet_path: Path,
+    path: Path,
 ) -> int:
-    """Join the tables of the batches, in their order, one at a time.
+    """Join the tables of the batches, in their order, one group of rows at a time.
 
     Returns the number of objects.
     """
     schema = objects_schema(parts, known.schema)
+    texts = [field.name for field in schema if field.type == TEXT]
+    options = {"compression": "zstd", "use_dictionary": texts, "store_schema": False}
     count = 0
-    with (
-        replaced(csv_path) as csv_part,
-        replaced(parquet_path) as parquet_part,
-        pa.csv.CSVWriter(csv_part, schema) as csv_file,
-        pq.ParquetWriter(parquet_part, schema, compression="zstd") as parquet_file,
-    ):
+    with replaced(path) as part, pq.ParquetWriter(part, schema, **options) as file:
         for group in _groups(parts, known, batches, schema):
-            csv_file.write_table(group)
-            parquet_file.write_table(group)
+            file.write_table(group)
             count += group.num_rows
+        read_as = base64.b64encode(_as_read(schema).serialize())
+        file.add_key_value_metadata({"ARROW:schema": read_as.decode()})
     return count
 
 
@@ -64,43 +75,58 @@ def _groups(
     batches: Iterable[tuple[Plan, list[dict]]],
     schema: pa.Schema,
 ) -> Iterator[pa.Table]:
-    """The batches' tables, joined to pieces of at least GROUP rows."""
+    """The batches' tables, joined to pieces of as many rows as a group has, or more."""
+    size = min(GROUP, max(1, VALUES // len(schema)))
     waiting, rows = [], 0
     for part, (plan, records) in zip(parts, batches, strict=True):
-        waiting.append(_described(pq.read_table(part), known, plan, records, schema))
-        rows += waiting[-1].num_rows
-        if rows >= GROUP:
-            yield pa.concat_tables(waiting)
-            waiting, rows = [], 0
-    yield pa.concat_tables([schema.empty_table(), *waiting])
+        images = _images(plan, records, known)
+        names = pa.array([record["image"] for record in records], pa.string())
+        with pq.ParquetFile(part) as file:
+            for measured in file.iter_batches(size, use_threads=False):
+                image = pc.index_in(measured["image"].cast(pa.string()), names)
+                waiting.append(_described(measured, images.take(image), schema))
+                rows += measured.num_rows
+                if rows >= size:
+                    yield pa.concat_tables(waiting).unify_dictionaries()
+                    waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting).unify_dictionaries()
 
 
-def _described(
-    part: pa.Table, known: Metadata, plan: Plan, records: list[dict], schema: pa.Schema
-) -> pa.Table:
-    """The objects of a batch with what is known of their images, in the columns of all."""
-    images = pa.array([record["image"] for record in records], pa.string())
-    member = pc.index_in(part["image"].cast(pa.string()), images)
-    of_object = known.of_records(plan, records).take(member)
+def _images(plan: Plan, records: list[dict], known: Metadata) -> pa.Table:
+    """Where the images of a batch are and what is known of them, a row for each record."""
+    where = {
+        "directory": [plan.batch.directory] * len(records),
+        "batch": [plan.batch.name] * len(records),
+        "image": [record["image"] for record in records],
+    }
+    of_records = known.of_records(plan, records)
+    columns = {name: pa.array(texts, pa.string()) for name, texts in where.items()}
+    columns |= zip(of_records.column_names, of_records.columns, strict=True)
+    table = pa.table(columns)
+    return table.cast(_as_written(table.schema))
+
+
+def _described(measured: pa.RecordBatch, images: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Objects with what is known of the image of each, in the columns of all batches."""
     columns = []
     for field in schema:
-        if field.name in known.schema.names:
-            columns.append(of_object[field.name])
-        elif field.name in part.column_names:
-            columns.append(part[field.name].cast(field.type))
+        if field.name in images.column_names:
+            columns.append(images[field.name])
+        elif field.name in measured.schema.names:
+            columns.append(measured[field.name].cast(field.type))
         else:
-            columns.append(pa.nulls(part.num_rows, field.type))
+            columns.append(pa.nulls(measured.num_rows, field.type))
     return pa.table(columns, schema=schema)
 
 
 if "snakemake" in globals():
     with logged(snakemake):
-        params, output = snakemake.params, snakemake.output
+        params = snakemake.params
         measured = [Path(folder) for folder in snakemake.input.measured]
         write_objects(
             [folder / "objects.parquet" for folder in measured],
             known_of(measured, params.plans, params.plate_map),
             read_batches(measured, Path(params.plans)),
-            Path(output.objects),
-            Path(output.parquet),
+            Path(snakemake.output[0]),
         )

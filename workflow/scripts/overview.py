@@ -1,4 +1,4 @@
-"""What the report shows of the tables: one row a directory, the failures, the areas as a plot."""
+"""What the report shows of the tables: the failures, and the areas as a plot."""
 
 import io
 from pathlib import Path
@@ -14,18 +14,6 @@ from nucleiflow.files import replaced
 from nucleiflow.job import logged
 
 CLASSES = 40
-
-
-def by_directory(images: pd.DataFrame, objects: pd.DataFrame) -> pd.DataFrame:
-    """One row a directory: images, failures, objects, and medians of area and intensities."""
-    table = images.groupby("directory", sort=False).agg(
-        images=("image", "size"),
-        failed=("status", lambda status: int((status == "failed").sum())),
-        objects=("objects", "sum"),
-    )
-    for name in objects.columns.drop("directory"):
-        table[f"median_{name}"] = objects.groupby("directory")[name].median()
-    return table.reset_index()
 
 
 def area_plot(areas: np.ndarray) -> Figure:
@@ -51,14 +39,11 @@ def svg(figure: Figure) -> str:
 if "snakemake" in globals():
     with logged(snakemake):
         images = pd.read_csv(snakemake.input.images, keep_default_na=False)
-        present = pq.read_schema(snakemake.input.objects).names
-        means = [name for name in present if name.startswith("intensity_mean")]
-        wanted = ["directory", *(["area"] if "area" in present else []), *means]
-        objects = pd.read_parquet(snakemake.input.objects, columns=wanted)
         failed = images.loc[images["status"] == "failed", ["directory", "file", "stage", "message"]]
-        areas = objects["area"].to_numpy() if "area" in objects else np.array([])
+        areas = np.array([])
+        if "area" in pq.read_schema(snakemake.input.objects).names:
+            areas = pq.read_table(snakemake.input.objects, columns=["area"])["area"].to_numpy()
         for path, text in (
-            (snakemake.output.directories, by_directory(images, objects).to_csv(index=False)),
             (snakemake.output.failed, failed.to_csv(index=False)),
             (snakemake.output.areas, svg(area_plot(areas))),
         ):

@@ -11,9 +11,10 @@ from nucleiflow.job import JobError, logged
 
 def summary(run: dict, results: Path) -> str:
     """The lines for the terminal."""
+    objects = "objects.csv.gz" if run["config"]["tables"]["csv"] == "gzip" else "objects.csv"
     lines = [
         f"{run['images']} images, {run['failed']} failed, {run['objects']} objects",
-        f"tables    {results / 'objects.csv'}, {results / 'images.csv'}",
+        f"tables    {results / objects}, {results / 'images.csv'}",
     ]
     if "overlay" in run["config"]["keep"]:
         lines.append(f"outlines  {results / 'overlay'}, {results / 'report' / 'overlays.jpg'}")

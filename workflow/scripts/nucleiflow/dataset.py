@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nucleiflow import joining
+from nucleiflow.controls import Controls
 from nucleiflow.field import Header
 from nucleiflow.joining import STANDARD, SetOf, counted, stem
 from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut
@@ -63,6 +64,8 @@ class Dataset:
         Of the files, in lower case without the dot.
     plate_map : str
         Changes with the content of the plate map.
+    controls : Controls or None
+        Which images are controls, where anything tells.
     """
 
     path: str
@@ -77,6 +80,7 @@ class Dataset:
     channel_sets: dict[tuple[str, ...], str] = field(default_factory=dict)
     endings: set[str] = field(default_factory=set)
     plate_map: str = ""
+    controls: Controls | None = None
     set_aside: dict[str, list[str]] = field(default_factory=dict)
     kinds: dict[str, None] = field(default_factory=dict)
     incomplete: list[str] = field(default_factory=list)

@@ -4,7 +4,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
 from nucleiflow import columns, lengths
+from nucleiflow.columns import Column
 
 TYPES = {
     "object": "a group of keys",
@@ -124,6 +125,10 @@ def load(config: dict, schema: dict) -> dict:
         )
     for name, sides in (settings["measure"]["ratios"] or {}).items():
         _check_ratio(f"measure.ratios.{name}", name, sides, settings["measure"], made)
+    if settings["summary"]["measurements"] != "auto":
+        ratios = columns.ratio_columns(settings["measure"]["ratios"] or {})
+        for name in settings["summary"]["measurements"]:
+            _check_measured("summary.measurements", name, settings["measure"], made, ratios)
     for name in settings["measure"]["objects"]:
         if settings["measure"]["objects"] != "all" and name not in ("nuclei", *made):
             key = "cells.ring.width" if name == "ring" else "cells.method"
@@ -145,25 +150,34 @@ def _check_ratio(key: str, name: str, sides: str, measure: dict, beside: tuple[s
             f"config: {key} is {sides}, must be two columns with / between them, such as "
             "intensity_mean / cytoplasm_intensity_mean"
         )
-    objects = ("nuclei", *beside) if measure["objects"] == "all" else measure["objects"]
     for part in parts:
-        found = columns.find(part)
-        if found is None:
-            near = _nearest(part, measure["properties"], 0.6)
-            raise ConfigError(
-                f"config: {key} names {part}, which is no column that can be measured"
-                + (f" (did you mean {near}?)" if near else "")
-            )
-        if found.of not in objects:
-            raise ConfigError(
-                f"config: {key} names {part}, but {found.of} are not measured: "
-                f"{'set measure.objects' if found.of == 'nuclei' else 'see cells'}"
-            )
-        if found.property not in (*measure["properties"], "label", "on_border"):
-            raise ConfigError(
-                f"config: {key} names {part}, but measure.properties has no {found.property}: add "
-                "it there"
-            )
+        _check_measured(key, part, measure, beside)
+
+
+def _check_measured(
+    key: str, name: str, measure: dict, beside: tuple[str, ...], others: Iterable[Column] = ()
+) -> None:
+    """A column of `objects` is measured, or one of `others`."""
+    objects = ("nuclei", *beside) if measure["objects"] == "all" else measure["objects"]
+    found = columns.find(name, others)
+    if found is None:
+        known = [*measure["properties"], *(column.name for column in others)]
+        near = _nearest(name, known, 0.6)
+        raise ConfigError(
+            f"config: {key} names {name}, which is no column that can be measured"
+            + (f" (did you mean {near}?)" if near else "")
+        )
+    if found.of not in objects:
+        raise ConfigError(
+            f"config: {key} names {name}, but {found.of} are not measured: "
+            f"{'set measure.objects' if found.of == 'nuclei' else 'see cells'}"
+        )
+    measured = (*measure["properties"], "label", "on_border")
+    if found.column not in others and found.property not in measured:
+        raise ConfigError(
+            f"config: {key} names {name}, but measure.properties has no {found.property}: add "
+            "it there"
+        )
 
 
 def _check_limits(key: str, limits: dict) -> None:

@@ -1,5 +1,6 @@
 """The dataset as the config describes it: looked at once, and refused before anything runs."""
 
+import difflib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from nucleiflow import columns, dataset, field, label_files, names, plate_map, samples
+from nucleiflow import columns, controls, dataset, field, label_files, names, plate_map, samples
+from nucleiflow.controls import Controls
 from nucleiflow.dataset import Dataset
 from nucleiflow.images import ImageError
 from nucleiflow.plan import File
@@ -85,6 +87,8 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
             _check_plate_map(found, wells, config)
             digest = hashlib.blake2b(Path(wells.path).read_bytes(), digest_size=16)
             found.plate_map = digest.hexdigest()
+        _check_groups(found, wells, config["summary"]["group_by"])
+        found.controls = _controls(found, wells, config["summary"]["controls"])
     except (names.NamesError, SheetError) as error:
         raise DatasetError(str(error)) from None
     return found
@@ -240,3 +244,36 @@ def _check_plate_map(found: Dataset, plate_map: PlateMap, config: dict) -> None:
                     "metadata.pattern"
                 )
             raise DatasetError(f"{plate_map.path} has no row for {what} ({file}), add one")
+
+
+def _check_groups(found: Dataset, wells: PlateMap | None, group_by: Sequence[str]) -> None:
+    """Refuse to summarise by what no column of images.csv tells."""
+    told = [*found.columns, *(wells.table.column_names if wells else ())]
+    known = [*dict.fromkeys((*(column.name for column in columns.PLACE), *names.STANDARD, *told))]
+    for name in group_by:
+        if name not in known and name not in (column.name for column in columns.IMAGES):
+            near = difflib.get_close_matches(name, known, 1)
+            raise DatasetError(
+                f"config: summary.group_by names {name}, which is no column of images.csv (there "
+                f"are {', '.join(known)})"
+                + (f", did you mean {near[0]}?" if near else ": name one of them")
+            )
+
+
+def _controls(found: Dataset, wells: PlateMap | None, chosen: dict) -> Controls | None:
+    """Which images are controls, as the plate map, names or the sheet tell."""
+    texts: dict[str, set[str]] = {}
+    if wells:
+        for name, column in zip(wells.table.column_names, wells.table.columns, strict=True):
+            # As images.csv spells them.
+            texts[name] = set(map(str, column.drop_null().to_pylist()))
+    for place, name in enumerate(found.columns):
+        images = (image for batch in found.batches.values() for image in batch.images)
+        if name == chosen["column"] or "control" in name.lower():
+            texts[name] = {image.metadata[place] for image in images} - {""}
+        else:
+            texts[name] = set()
+    try:
+        return controls.find(texts, chosen, wells.join if wells else ("well",))
+    except ValueError as error:
+        raise DatasetError(str(error)) from None
