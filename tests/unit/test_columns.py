@@ -173,3 +173,22 @@ def test_columns_of_images_are_explained_with_units():
     assert columns.image_explained("height") == ("pixels", "rows of the file")
     assert columns.image_explained("well")[1].startswith("row and column, such as `B03`")
     assert columns.image_explained("dose")[1].endswith("the plate map tell")
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "words"),
+    [
+        ("images", "", "number of its images"),
+        ("directory", "", "path of the image's directory"),
+        ("median_area_um2", "µm²", "median of its objects"),
+        ("mad_intensity_mean_GFP", "units of the image", "channel GFP"),
+        ("percent_area", "%", "100 the positive"),
+        ("robust_z_cells_area", "standard deviations", "`cells_area` (cells: size)"),
+        ("zprime_robust_area", "", "from medians of wells"),
+        ("zprime_area", "", "from means of wells"),
+        ("dose", "", "the plate map tell"),
+    ],
+)
+def test_columns_of_the_summary_are_explained_with_units(name, unit, words):
+    found = columns.summary_explained(name)
+    assert found[0] == unit and words in found[1]

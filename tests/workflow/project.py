@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 # What follows the stages: tables, report, record of the run.
 AFTERWARDS = {
-    *("image_table", "object_table", "object_formats", "summary_table"),
+    *("image_table", "object_table", "object_formats", "summary_table", "column_table"),
     *("overview", "run_record", "summary", "contact_sheet"),
 }
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "demo", "bench", ".*_cache")

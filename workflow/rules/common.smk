@@ -473,6 +473,15 @@ def overlays(wildcards):
     return of_batches("overlay") if "overlay" in CONFIG["keep"] else []
 
 
+# What follows from what is measured where tables are joined.
+ADDED = {
+    "pixel_size_um": CONFIG["pixel_size_um"],
+    "crop": CONFIG["preprocess"]["crop"],
+    "ratios": CONFIG["measure"]["ratios"],
+    "naming": CONFIG["naming"],
+}
+
+
 def table_formats():
     """What the table of all objects is written as, beside Parquet."""
     chosen = CONFIG["tables"]
@@ -522,7 +531,14 @@ def present(folder):
 
 
 def everything(wildcards):
-    names = ["objects.parquet", "images.csv", "summary.csv", "run.json", "summary.txt"]
+    names = [
+        "objects.parquet",
+        "images.csv",
+        "summary.csv",
+        "columns.csv",
+        "run.json",
+        "summary.txt",
+    ]
     names += ["report/failed.csv", "report/areas.svg"]
     if "overlay" in CONFIG["keep"]:
         names.append("report/overlays.jpg")

@@ -3,6 +3,7 @@
 
 
 localrules:
+    column_table,
     image_table,
     object_formats,
     object_table,
@@ -61,6 +62,7 @@ rule object_table:
         plans=os.path.dirname(PLAN),
         metadata=metadata,
         plate_map=plate_map(),
+        added=ADDED,
         modules=modules("object_table"),
     script:
         "../scripts/object_table.py"
@@ -86,6 +88,30 @@ rule object_formats:
         modules=modules("object_formats"),
     script:
         "../scripts/object_formats.py"
+
+
+rule column_table:
+    input:
+        objects=f"{RESULTS}/objects.parquet",
+        images=f"{RESULTS}/images.csv",
+        summary=f"{RESULTS}/summary.csv",
+    output:
+        f"{RESULTS}/columns.csv",
+    log:
+        f"{RESULTS}/logs/column_table.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/column_table.tsv"
+    conda:
+        "../envs/nucleiflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        ratios=CONFIG["measure"]["ratios"],
+        modules=modules("column_table"),
+    script:
+        "../scripts/column_table.py"
 
 
 rule summary_table:

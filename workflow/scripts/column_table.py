@@ -1,6 +1,7 @@
 """columns.csv: the unit and meaning of each column of each table of a run."""
 
 import csv
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -52,10 +53,13 @@ def header(path: Path) -> list[str]:
 if "snakemake" in globals():
     with logged(snakemake):
         params, source = snakemake.params, snakemake.input
-        images = header(Path(source.images))
+        images, groups = header(Path(source.images)), header(Path(source.summary))
+        others = columns.ratio_columns(params.ratios or {})
+        summary_explained = functools.partial(columns.summary_explained, others=others)
         lines = [
-            *object_rows(pq.read_schema(source.objects), images, columns.added(params.added)),
+            *object_rows(pq.read_schema(source.objects), images, others),
             *rows("images", images, columns.image_explained),
+            *rows("summary", groups, summary_explained),
         ]
         with (
             replaced(Path(snakemake.output[0])) as part,

@@ -3,11 +3,21 @@
 import base64
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nucleiflow import columns
+from nucleiflow.derived import (
+    Derived,
+    derived,
+    in_cellprofilers_names,
+    is_in_um,
+    renamed,
+    sides_of_pixels,
+)
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 from nucleiflow.metadata import PLACE, Metadata, known_of, read_batches
@@ -18,6 +28,27 @@ GROUP = 100_000
 VALUES = 10_000_000
 # A text stands once in memory and in a group of the file, and its number in every row.
 TEXT = pa.dictionary(pa.int32(), pa.string())
+
+
+class Added(NamedTuple):
+    """What follows from what is measured, see `nucleiflow.derived`.
+
+    Attributes
+    ----------
+    in_um : bool
+        Whether any image has a pixel size.
+    pixel_size_um, crop, ratios, naming
+        Those of the config.
+    """
+
+    in_um: bool = False
+    pixel_size_um: float | str | None = None
+    crop: dict | None = None
+    ratios: dict[str, str] | None = None
+    naming: str = "skimage"
+
+
+NOTHING = Added()
 
 
 def objects_schema(parts: list[Path], known: pa.Schema) -> pa.Schema:
@@ -51,18 +82,24 @@ def write_objects(
     known: Metadata,
     batches: Iterable[tuple[Plan, list[dict]]],
     path: Path,
+    added: Added = NOTHING,
 ) -> int:
     """Join the tables of the batches, in their order, one group of rows at a time.
 
     Returns the number of objects.
     """
-    schema = objects_schema(parts, known.schema)
+    ratios = added.ratios or {}
+    made = derived(objects_schema(parts, known.schema), known.schema.names, added.in_um, ratios)
+    schema, factors = made.schema, []
+    if added.naming == "cellprofiler":
+        others = columns.ratio_columns(ratios)
+        schema, factors = in_cellprofilers_names(schema, known.schema.names, others)
     texts = [field.name for field in schema if field.type == TEXT]
     options = {"compression": "zstd", "use_dictionary": texts, "store_schema": False}
     count = 0
     with replaced(path) as part, pq.ParquetWriter(part, schema, **options) as file:
-        for group in _groups(parts, known, batches, schema):
-            file.write_table(group)
+        for group in _groups(parts, known, batches, made, added):
+            file.write_table(renamed(group, schema, factors) if factors else group)
             count += group.num_rows
         read_as = base64.b64encode(_as_read(schema).serialize())
         file.add_key_value_metadata({"ARROW:schema": read_as.decode()})
@@ -73,18 +110,21 @@ def _groups(
     parts: list[Path],
     known: Metadata,
     batches: Iterable[tuple[Plan, list[dict]]],
-    schema: pa.Schema,
+    made: Derived,
+    added: Added,
 ) -> Iterator[pa.Table]:
     """The batches' tables, joined to pieces of as many rows as a group has, or more."""
-    size = min(GROUP, max(1, VALUES // len(schema)))
+    size = min(GROUP, max(1, VALUES // len(made.schema)))
     waiting, rows = [], 0
     for part, (plan, records) in zip(parts, batches, strict=True):
         images = _images(plan, records, known)
+        sides = sides_of_pixels(records, added.pixel_size_um, added.crop)
         names = pa.array([record["image"] for record in records], pa.string())
         with pq.ParquetFile(part) as file:
             for measured in file.iter_batches(size, use_threads=False):
                 image = pc.index_in(measured["image"].cast(pa.string()), names)
-                waiting.append(_described(measured, images.take(image), schema))
+                described = _described(measured, images.take(image), made.measured)
+                waiting.append(made.applied(described, sides[image.to_numpy()]))
                 rows += measured.num_rows
                 if rows >= size:
                     yield pa.concat_tables(waiting).unify_dictionaries()
@@ -124,9 +164,17 @@ if "snakemake" in globals():
     with logged(snakemake):
         params = snakemake.params
         measured = [Path(folder) for folder in snakemake.input.measured]
+        sized: list[bool] = []
+
+        def look(plan: Plan, records: list[dict]) -> None:
+            """Whether the images of any batch have a pixel size."""
+            sized[:] = sized or [True] * is_in_um(records, params.added["pixel_size_um"])
+
+        known = known_of(measured, params.plans, params.plate_map, look)
         write_objects(
             [folder / "objects.parquet" for folder in measured],
-            known_of(measured, params.plans, params.plate_map),
+            known,
             read_batches(measured, Path(params.plans)),
             Path(snakemake.output[0]),
+            Added(bool(sized), **params.added),
         )

@@ -392,6 +392,35 @@ IMAGES += tuple(
     for name, meaning in PRODUCTS.items()
 )
 
+# Of summary.csv, after those that tell the rows.
+SUMMARY = (
+    Column("images", "", "number of its images"),
+    Column("failed", "", "number of those that failed"),
+    Column("flagged", "", "number of those that have a flag of quality"),
+    Column("excluded", "", "number of those that `qc: exclude` keeps out of `objects`"),
+    Column("objects", "", "number of its nuclei"),
+)
+# And of measurements there, by what their names begin with; without unit where theirs is kept.
+STATISTICS = {
+    "median": Column("median", "", "median of its objects"),
+    "mad": Column("mad", "", "median absolute deviation of its objects from that"),
+    "percent": Column(
+        "percent",
+        "%",
+        "median of its objects, where 0 is the negative controls of the plate, 100 the positive",
+    ),
+    "robust_z": Column(
+        "robust_z",
+        "standard deviations",
+        "distance of its median from the negative controls of the plate, over 1.4826 times their "
+        "median absolute deviation",
+    ),
+    "zprime": Column("zprime", "", "Z'-factor of the controls of its plate, from means of wells"),
+    "zprime_robust": Column(
+        "zprime_robust", "", "Z'-factor of the controls of its plate, from medians of wells"
+    ),
+}
+
 
 class Found(NamedTuple):
     """What a column of `objects` is: of which object, property, number of it, and channel."""
@@ -502,6 +531,18 @@ def explained(found: Found | None, name: str) -> tuple[str, str]:
 def image_explained(name: str) -> tuple[str, str]:
     """The same of a column of `images.csv`."""
     return _among((*PLACE, *NAMED, *IMAGES), name)
+
+
+def summary_explained(name: str, others: Iterable[Column] = ()) -> tuple[str, str]:
+    """The same of a column of `summary.csv`."""
+    for beginning in sorted(STATISTICS, key=len, reverse=True):
+        measured = name.removeprefix(f"{beginning}_")
+        found = find(measured, others) if measured != name else None
+        if found:
+            column, (unit, meaning) = STATISTICS[beginning], explained(found, measured)
+            keeps = beginning in ("median", "mad")
+            return unit if keeps else column.unit, f"`{measured}` ({meaning}): {column.meaning}"
+    return _among((*SUMMARY, *PLACE, *NAMED, *IMAGES), name)
 
 
 def _among(known: Iterable[Column], name: str) -> tuple[str, str]:

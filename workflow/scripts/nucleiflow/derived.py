@@ -32,13 +32,14 @@ class Derived(NamedTuple):
 
     Attributes
     ----------
-    schema : pyarrow schema
-        All columns, each in micrometres behind that in pixels, ratios last.
+    measured, schema : pyarrow schemas
+        Columns that are measured; and all, each in micrometres behind that in pixels, ratios last.
     scaled : dict
         From a column in micrometres to that in pixels, and 1 for a length or 2 for an area.
     ratios : tuple of Ratio
     """
 
+    measured: pa.Schema
     schema: pa.Schema
     scaled: dict[str, tuple[str, int]]
     ratios: tuple[Ratio, ...]
@@ -103,7 +104,7 @@ def derived(
     names = [field.name for field in fields if field.name not in known]
     made = [each for name, sides in ratios.items() for each in ratios_of(name, sides, names)]
     fields += [pa.field(each.name, pa.float64()) for each in made]
-    return Derived(pa.schema(fields), scaled, tuple(made))
+    return Derived(schema, pa.schema(fields), scaled, tuple(made))
 
 
 def in_micrometres(name: str, found: columns.Found) -> str:
@@ -143,6 +144,11 @@ def _is_channel_of(name: str, side: str) -> bool:
     """Whether a column is that of a channel under a name without one."""
     found = columns.find(name)
     return bool(found and found.channel and name == f"{side}_{found.channel}")
+
+
+def is_in_um(records: list[dict], pixel_size_um: float | str | None) -> bool:
+    """Whether the size of the pixels of any of a batch's images is known."""
+    return bool(np.isfinite(sides_of_pixels(records, pixel_size_um, None)).any())
 
 
 def sides_of_pixels(

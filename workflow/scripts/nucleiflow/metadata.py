@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,10 +81,23 @@ def read_batches(measured: list[Path], plans: Path) -> Iterator[tuple[Plan, list
         yield load(plans / f"{folder.name}.json"), records
 
 
-def known_of(measured: list[Path], plans: str, plate_map: dict | None) -> Metadata:
+def known_of(
+    measured: list[Path],
+    plans: str,
+    plate_map: dict | None,
+    look: Callable[[Plan, list[dict]], None] | None = None,
+) -> Metadata:
     """What is known of the images of all batches, one batch in memory at a time.
 
-    `plate_map` are the arguments of `read_plate_map`, or None where there is none.
+    `plate_map` are the arguments of `read_plate_map`, or None where there is none. `look` is
+    called with each batch and its records.
     """
+
+    def batches() -> Iterator[tuple[Plan, list[dict]]]:
+        for plan, records in read_batches(measured, Path(plans)):
+            if look:
+                look(plan, records)
+            yield plan, records
+
     joined = plate_map and read_plate_map(**plate_map)
-    return metadata(read_batches(measured, Path(plans)), joined)
+    return metadata(batches(), joined)
