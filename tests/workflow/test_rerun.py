@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sqlite3
 import time
 
+import pandas as pd
 import pytest
 import tifffile
 import yaml
@@ -67,6 +69,47 @@ def test_a_setting_reruns_its_stage_and_those_after_it(project: Project, first: 
 )
 def test_a_setting_that_no_stage_uses_reruns_no_stage(project: Project, change: str):
     assert project.planned(change) == {"run_record": 1, "summary": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ("tables={sqlite: true}", ["object_formats"]),
+        ("tables={csv: gzip}", ["object_formats"]),
+        ("tables={partition_by: directory}", ["object_formats"]),
+        ("summary={group_by: [plate, well]}", ["summary_table"]),
+        ("summary={measurements: [solidity]}", ["summary_table"]),
+        # Nothing tells of controls.
+        ("summary={controls: {column: null}}", []),
+    ],
+)
+def test_another_table_runs_the_rule_that_makes_it(project: Project, change: str, rules):
+    assert project.planned(change) == dict.fromkeys([*rules, "run_record", "summary"], 1)
+
+
+def test_formats_are_there_as_long_as_they_are_asked_for(project: Project):
+    asked = "tables={csv: gzip, sqlite: true, partition_by: directory}"
+    project.snakemake(asked)
+    assert project.planned(asked) == {}
+    objects = pd.read_parquet(project.results / "objects.parquet")
+    assert len(objects) > 50
+    packed = pd.read_csv(project.results / "objects.csv.gz")
+    pd.testing.assert_frame_equal(packed, objects, check_dtype=False)
+    with sqlite3.connect(project.results / "objects.sqlite") as database:
+        found = pd.read_sql("SELECT * FROM objects ORDER BY rowid", database)
+        images = pd.read_sql("SELECT * FROM images ORDER BY rowid", database)
+    pd.testing.assert_frame_equal(found.astype(objects.dtypes), objects)
+    assert images["image"].tolist() == [row["image"] for row in project.rows("images.csv")]
+    parts = pd.read_parquet(project.results / "objects")
+    parts["directory"] = parts["directory"].astype(str)
+    pd.testing.assert_frame_equal(parts[objects.columns], objects, check_dtype=False)
+    names = {path.name for path in (project.results / "objects").glob("*/")}
+    assert names == {"directory=plate1", "directory=plate2", "directory=day%202%2Fplate3"}
+    assert not (project.results / "objects.csv").exists()
+    project.snakemake()
+    assert {path.name for path in project.results.glob("objects*")} == {
+        *("objects.csv", "objects.parquet")
+    }
 
 
 def test_z_reruns_all_stages(project: Project):

@@ -92,6 +92,24 @@ def test_tables_of_a_finished_run(finished: Project):
         assert all(float(row[f"seconds_{stage}"]) >= 0 for stage in STAGES)
 
 
+def test_summary_has_a_row_a_directory(finished: Project):
+    objects = pd.read_csv(finished.results / "objects.csv").groupby("directory")
+    rows = finished.rows("summary.csv")
+    assert list(rows[0]) == [
+        *("directory", "images", "failed", "objects", "median_area", "mad_area"),
+        *("median_eccentricity", "mad_eccentricity"),
+        *("median_intensity_mean", "mad_intensity_mean"),
+    ]
+    assert [(row["directory"], row["images"]) for row in rows] == [
+        *(("day 2/plate3", "4"), ("plate1", "9"), ("plate2", "7"))
+    ]
+    for row in rows:
+        group = objects.get_group(row["directory"])
+        assert (int(row["objects"]), row["failed"]) == (len(group), "0")
+        for name in ("area", "eccentricity", "intensity_mean"):
+            assert float(row[f"median_{name}"]) == group[name].median()
+
+
 def test_measured_values_are_the_raw_ones(finished: Project):
     row = finished.rows("images.csv")[0]
     raw = tifffile.imread(finished.images / row["directory"] / row["file"]).astype(float)
@@ -400,7 +418,7 @@ def test_snakemakes_own_views_work(finished: Project, project: Project):
     assert all(f'"{stage}"' in graph for stage in (*STAGES, "object_table"))
     project.snakemake("--report", "report.html")
     page = (project.run / "report.html").read_text()
-    for name in ("overlays.jpg", "areas.svg", "failed.csv"):
+    for name in ("overlays.jpg", "areas.svg", "failed.csv", "summary.csv"):
         assert name in page
     assert len(page) < 20_000_000
 

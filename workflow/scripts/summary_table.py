@@ -215,16 +215,15 @@ def wells_of(table: pd.DataFrame, controls: Controls) -> Wells:
     Where names tell no plates, each directory is a plate if all of them have negative controls;
     otherwise the whole dataset is one. A well is then one of its directory in any case.
     """
-    kind = pd.Categorical(np.zeros(len(table), np.int8), [-1, 0, 1])
+    kind = np.zeros(len(table), np.int8)
     kind[table[controls.column].isin(controls.negative)] = -1
     kind[table[controls.column].isin(controls.positive)] = 1
-    table = table.assign(**{"": kind})
     folder = "plate" if table["plate"].notna().any() else "directory"
     plate, _ = numbered(table, [folder])
     if folder == "directory" and len(set(plate)) > len(set(plate[kind == -1])):
         plate = np.zeros_like(plate)
-    well, first = numbered(table, [folder, *controls.wells, ""])
-    return Wells(well, plate, plate[first], np.asarray(kind, np.int8)[first])
+    well, first = numbered(table, [folder, *controls.wells, controls.column])
+    return Wells(well, plate, plate[first], kind[first])
 
 
 def compared(
