@@ -101,6 +101,7 @@ def with_columns(text: str, schema: dict) -> str:
     default = [columns.PROPERTIES[name] for name in chosen]
     others = [column for name, column in columns.PROPERTIES.items() if name not in chosen]
     images = [*columns.PLACE, *columns.NAMED, *columns.IMAGES]
+    images += [each._replace(name=f"{each.name}_CHANNEL") for each in columns.CHANNELS]
     tables = {
         "default columns": [_property_row(column) for column in (*default, *columns.OBJECT)],
         "other columns": [_property_row(column) for column in others],

@@ -192,3 +192,6 @@ def test_columns_of_images_are_explained_with_units():
 def test_columns_of_the_summary_are_explained_with_units(name, unit, words):
     found = columns.summary_explained(name)
     assert found[0] == unit and words in found[1]
+    meaning = "share of its pixels that have its lowest value"
+    assert columns.image_explained("lowest") == ("0 to 1", meaning)
+    assert columns.image_explained("lowest_GFP_2") == ("0 to 1", f"channel GFP_2: {meaning}")

@@ -10,9 +10,14 @@ from records import NOTHING, PLATE_MAP, STANDARD, batch_of, record, records_of
 
 import image_table
 from nucleiflow.batch import RECORDS
+from nucleiflow.flags import KEYS, Judge
 from nucleiflow.metadata import metadata
 from nucleiflow.plate_map import read_plate_map
 
+# Nothing is known of the quality of these images.
+JUDGE = Judge(dict.fromkeys(KEYS.values(), "auto") | {"exclude": []})
+UNKNOWN = {"foreground": "", "median_area": "", "border_share": "", "debris": ""}
+UNKNOWN |= {"flags": "", "flag_reasons": "", "excluded": "false"}
 FOLDERS = {"mask": "threshold", "labels": "watershed", "csv": "measure", "overlay": "overlay"}
 
 
@@ -32,7 +37,8 @@ def drawn_in(tmp_path, records):
 
 def rows_of(*batches, overlays=(), plate_map=None, ending="jpg", asked=None):
     known = metadata(batches, plate_map)
-    return list(image_table.image_rows(batches, list(overlays), known, FOLDERS, ending, asked))
+    rows = image_table.image_rows(batches, list(overlays), known, FOLDERS, ending, asked, JUDGE)
+    return list(rows)
 
 
 def one(**facts):
@@ -52,6 +58,7 @@ def test_image_has_its_facts_seconds_and_the_paths_of_its_files(tmp_path):
         **{"dtype": "uint16", "channels": "DAPI;GFP", "segmented": "DAPI", "planes": 5},
         **{"plane": 3, "pixel_size_um": 0.325, "pixel_size_source": "OME"},
         **{"diameter": 23.5, "threshold": 812.0, "dropped": "min_area 2"},
+        **UNKNOWN,
         **{"seconds_preprocess": 0.5, "seconds_threshold": "", "seconds_markers": ""},
         **{"seconds_watershed": "", "seconds_measure": 0.25, "seconds_overlay": 0.125},
         **{"mask": "threshold/b/a.tif", "labels": "watershed/b/a.tif"},
@@ -112,7 +119,7 @@ def test_image_without_objects_has_what_is_known_of_it(tmp_path, plate_map):
     path = tmp_path / "images.csv"
     known = metadata([(batch, records)], plate_map)
     rows = rows_of((batch, records), plate_map=plate_map)
-    image_table.write_images(iter(rows), known.schema, FOLDERS, path)
+    image_table.write_images(iter(rows), known.schema, FOLDERS, path, JUDGE)
     with path.open(newline="", encoding="utf-8") as file:
         first, second = csv.DictReader(file)
     names = (*STANDARD, "drug", "dose", "times", "control", "objects")
@@ -141,8 +148,8 @@ def test_images_csv_has_one_row_an_image_in_the_order_of_the_batches(tmp_path):
     ]
     path = tmp_path / "images.csv"
     known = metadata(batches)
-    rows = image_table.image_rows(iter(batches), [], known, FOLDERS, "jpg", None)
-    image_table.write_images(rows, known.schema, FOLDERS, path)
+    rows = image_table.image_rows(iter(batches), [], known, FOLDERS, "jpg", None, JUDGE)
+    image_table.write_images(rows, known.schema, FOLDERS, path, JUDGE)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == ["b", "a", "d", "c"]
@@ -151,7 +158,8 @@ def test_images_csv_has_one_row_an_image_in_the_order_of_the_batches(tmp_path):
         *("status", "stage", "message", "objects", "dropped", "height", "width", "dtype"),
         "channels",
         *("segmented", "planes", "plane", "pixel_size_um", "pixel_size_source"),
-        *("diameter", "threshold"),
+        *("diameter", "threshold", "foreground", "median_area", "border_share", "debris"),
+        *("flags", "flag_reasons", "excluded"),
         *("seconds_preprocess", "seconds_threshold", "seconds_markers", "seconds_watershed"),
         *("seconds_measure", "seconds_overlay", "mask", "labels", "csv", "overlay"),
     ]
@@ -161,14 +169,14 @@ def test_message_with_commas_and_umlauts_survives_the_csv(tmp_path):
     message = 'größer, "als" gedacht'
     path = tmp_path / "images.csv"
     rows = rows_of(one(status="failed", message=message))
-    image_table.write_images(iter(rows), metadata([one()]).schema, FOLDERS, path)
+    image_table.write_images(iter(rows), metadata([one()]).schema, FOLDERS, path, JUDGE)
     assert pd.read_csv(path)["message"][0] == message
 
 
 def test_columns_of_images_csv_do_not_depend_on_its_rows(tmp_path):
     known = metadata([one()]).schema
-    image_table.write_images(iter(()), known, FOLDERS, tmp_path / "none.csv")
-    image_table.write_images(iter(rows_of(one())), known, FOLDERS, tmp_path / "one.csv")
+    image_table.write_images(iter(()), known, FOLDERS, tmp_path / "none.csv", JUDGE)
+    image_table.write_images(iter(rows_of(one())), known, FOLDERS, tmp_path / "one.csv", JUDGE)
     header = (tmp_path / "one.csv").read_text().splitlines()[0]
     assert (tmp_path / "none.csv").read_text() == header + "\n"
 
@@ -186,7 +194,7 @@ def test_batches_are_looked_at_one_after_the_other(tmp_path):
             del batch
 
     known = metadata(batches())
-    rows = image_table.image_rows(batches(), [], known, FOLDERS, "jpg", None)
-    image_table.write_images(rows, known.schema, FOLDERS, tmp_path / "images.csv")
+    rows = image_table.image_rows(batches(), [], known, FOLDERS, "jpg", None, JUDGE)
+    image_table.write_images(rows, known.schema, FOLDERS, tmp_path / "images.csv", JUDGE)
     # The one at work, and the next while it is being made.
     assert most == [2, 2]

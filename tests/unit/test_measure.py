@@ -383,7 +383,13 @@ def test_stage_measures_the_channels_that_are_asked_for(which, columns):
     settings["objects"] = ["nuclei"]
     products = measure.compute(item, settings | {"view": {"segment": "blue"}, "csv": True})
     assert list(item.result.columns) == ["label", *columns, "on_border"]
+    quality = item.facts.pop("quality")
     assert item.facts == {"objects": 4, "size": (40, 50)}
+    names = [column.removeprefix("intensity_mean").removeprefix("_") for column in columns]
+    assert list(quality["channels"]) == names
+    assert quality["image"]["objects"] == 4
+    for each in quality["channels"].values():
+        assert set(each) > {"focus", "power_slope", "saturated", "background", "evenness"}
     assert products == {"csv": ("csv", measure.as_csv(item.result))}
     raw = {"GFP": RAW, "1": RAW}
     for column in columns:

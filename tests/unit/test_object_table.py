@@ -355,3 +355,32 @@ def test_columns_of_a_plate_map_do_not_depend_on_the_objects(tmp_path, plate_map
     some = write(tmp_path, [part(tmp_path, "a", [2], batch=batch)], plate_map)[2].schema
     none = write(tmp_path, [part(tmp_path, "a", [0], batch=batch)], plate_map)[2]
     assert none.num_rows == 0 and none.schema.equals(some)
+
+
+def test_objects_of_excluded_images_are_left_out(tmp_path):
+    paths, batches = zip(*(part(tmp_path, name, [2, 1, 3]) for name in "ab"), strict=True)
+    known, path = metadata(iter(batches)), tmp_path / "objects.parquet"
+    out = {("a", "i2"), ("b", "i0"), ("b", "i1"), ("b", "i2"), ("c", "i0")}
+    assert object_table.write_objects(list(paths), known, iter(batches), path, excluded=out) == 3
+    table = pq.read_table(path)
+    assert table["image"].to_pylist() == ["i0", "i0", "i1"]
+    assert table["label"].to_pylist() == [1, 2, 1]
+
+
+def test_each_image_has_its_own_pixel_size(tmp_path):
+    stated = {"stated_pixel_size_source": "OME", "size": [10, 20]}
+    records = [
+        record("i0", **stated | {"stated_pixel_size_um": 0.5}),
+        record("i1", member=1, **stated | {"stated_pixel_size_um": None}),
+        record("i2", member=2, **stated | {"stated_pixel_size_um": 2.0}),
+    ]
+    one, batch = part(tmp_path, "a", [1, 1, 1], records=records)
+    known, path = metadata(iter([batch])), tmp_path / "objects.parquet"
+    ratios = {"dense": "intensity_mean / area_um2"}
+    added = object_table.Added(True, ratios=ratios, naming="cellprofiler")
+    object_table.write_objects([one], known, iter([batch]), path, added)
+    table = pq.read_table(path)
+    assert table["Nuclei_AreaShape_Area"].to_pylist() == [10, 10, 10]
+    assert table["Nuclei_AreaShape_Area_um2"].to_pylist() == [2.5, None, 40.0]
+    assert table["Nuclei_Ratio_dense"].to_pylist() == [1 / 3 / 2.5, None, 1 / 3 / 40]
+    assert table["Metadata_Directory"].to_pylist() == ["day 1"] * 3

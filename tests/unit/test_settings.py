@@ -362,6 +362,19 @@ WRONG = [
         "summary: {controls: {negative: null}}",
         "summary.controls.negative is null, must be auto, a value or a list of values",
     ),
+    ("qc: {focus: sharp}", 'qc.focus is "sharp", must be a number from 0, auto or null'),
+    ("qc: {uneven: 1.5}", "qc.uneven is 1.5, must be a number from 0 to 1, auto or null"),
+    ("qc: {debris: true}", "qc.debris is true, must be a number from 0, auto or null"),
+    (
+        "qc: {exclude: [focus]}",
+        'qc.exclude[0] is "focus", must be one of out_of_focus, saturated, empty, too_crowded, '
+        "debris, uneven",
+    ),
+    (
+        "qc: {focus: null, exclude: [empty, out_of_focus]}",
+        "qc.exclude names out_of_focus, which no image gets with qc.focus null: set it to auto or "
+        "a number",
+    ),
     ("naming: fiji", 'naming is "fiji", must be one of skimage, cellprofiler'),
     (
         "watershed: {min_area: 50, max_area: 20}",

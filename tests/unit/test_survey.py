@@ -393,7 +393,11 @@ def test_join_by_what_names_do_not_tell_is_refused(refusal, root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "column", ["area", "bbox-1", "intensity_mean_DAPI", "label", "image", "pixel_size_um", "mask"]
+    "column",
+    [
+        *("area", "bbox-1", "intensity_mean_DAPI", "label", "image", "pixel_size_um", "mask"),
+        *("flags", "focus", "signal_to_noise_DAPI"),
+    ],
 )
 def test_column_of_the_tables_is_refused_in_a_plate_map(refusal, root, tmp_path, column):
     write(root, *FIELDS)

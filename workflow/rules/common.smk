@@ -184,6 +184,8 @@ def settings_of(stage, chosen=CONFIG):
         opencv = chosen["watershed"]["method"] == "opencv" and FOUND_HERE
         section["frame"] = 1 if opencv else 0
         section["csv"] = "csv" in chosen["keep"]
+        if chosen["watershed"]["background"] and FOUND_HERE:
+            section["background"] = True
     if stage == "overlay":
         section["lines"] = chosen["watershed"]["background"] and FOUND_HERE
         if "cells" not in SECONDARY:

@@ -37,6 +37,7 @@ rule image_table:
         metadata=metadata,
         plate_map=plate_map(),
         pixel_size_um=CONFIG["pixel_size_um"],
+        qc=CONFIG["qc"],
         modules=modules("image_table"),
     script:
         "../scripts/image_table.py"

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from nucleiflow.batch import RECORDS
 from nucleiflow.files import replaced
+from nucleiflow.flags import Judge, Seen
 from nucleiflow.job import logged
 from nucleiflow.metadata import PLACE, Metadata, known_of, read_batches
 from nucleiflow.pixel_size import pixel_size
@@ -43,6 +44,7 @@ def image_rows(
     folders: dict[str, str],
     picture: str,
     pixel_size_um: float | str | None,
+    judge: Judge,
     stages: Sequence[str] = STAGES,
 ) -> Iterator[dict]:
     """One row an image, from the records that the last stages of each batch left.
@@ -60,6 +62,7 @@ def image_rows(
         Ending of overlays.
     pixel_size_um : float, str or None
         That of the config, see `pixel_size`.
+    judge : Judge
     stages : sequence of str
         Whose seconds are told.
     """
@@ -73,6 +76,7 @@ def image_rows(
             yield (
                 {name: facts[name] for name in PLACE}
                 | row
+                | judge.of_record(record)
                 | _outcome(facts, overlay, folders, picture, stages)
             )
 
@@ -98,10 +102,12 @@ def write_images(
     known: pa.Schema,
     folders: dict[str, str],
     path: Path,
+    judge: Judge,
     stages: Sequence[str] = STAGES,
 ) -> None:
     """Write images.csv."""
-    columns = [*PLACE, *known.names, *COLUMNS, *(f"seconds_{stage}" for stage in stages), *folders]
+    columns = [*PLACE, *known.names, *COLUMNS, *judge.columns]
+    columns += [*(f"seconds_{stage}" for stage in stages), *folders]
     with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -115,7 +121,9 @@ if "snakemake" in globals():
             [Path(folder) for folder in snakemake.input.get(name, [])]
             for name in ("measured", "overlays")
         )
-        known = known_of(measured, params.plans, params.plate_map)
+        seen = Seen()
+        known = known_of(measured, params.plans, params.plate_map, seen.add)
+        judge = Judge(params.qc, tuple(seen.channels), seen.usual())
         rows = image_rows(
             read_batches(measured, Path(params.plans)),
             drawn,
@@ -123,7 +131,8 @@ if "snakemake" in globals():
             params.folders,
             params.ending,
             params.pixel_size_um,
+            judge,
             params.stages,
         )
         path = Path(snakemake.output[0])
-        write_images(rows, known.schema, params.folders, path, params.stages)
+        write_images(rows, known.schema, params.folders, path, judge, params.stages)

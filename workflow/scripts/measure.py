@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from nucleiflow.flat_field import corrected
 from nucleiflow.images import ImageError
 from nucleiflow.labels import border_pixels
 from nucleiflow.properties import of_intensity, of_objects
+from nucleiflow.quality import of_channel, of_nuclei
 
 # Whole numbers, some of which scikit-image gives as floats.
 COUNTS = (
@@ -158,9 +159,27 @@ def measured(field: Field, which: str | list[str | int]) -> list[int]:
     return list(dict.fromkeys(indices))
 
 
+def looked_at(
+    field: Field, even: Field, chosen: dict[int, str], nuclei: np.ndarray, frame: int, quality: dict
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Channels of a corrected field with their names, one at a time, by their indices.
+
+    `quality` gets what `nucleiflow.quality` tells of the image and of its channels by their names:
+    of each after it was measured.
+    """
+    quality["image"], places = of_nuclei(nuclei, frame)
+    quality["channels"] = {}
+    for index, name in chosen.items():
+        raw = even.image(index)
+        yield name, raw
+        camera = None if even is field else field.image(index)
+        quality["channels"][name] = of_channel(raw, places, camera)
+
+
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
+    background = settings.pop("background", False)
     view, which, csv, objects = (
         settings.pop(key) for key in ("view", "channels", "csv", "objects")
     )
@@ -171,9 +190,13 @@ def compute(item, settings: dict) -> dict:
         # Columns of a channel that the user did not choose among others need not tell which.
         names = [""] * len(field.names) if which == "segmented" else field.names
         even = corrected(field, illumination, item.record, exact=True)
-        channels = ((names[index], even.image(index)) for index in measured(field, which))
+        chosen = {index: names[index] for index in measured(field, which)}
+        quality: dict = {}
+        # Object 1 can be the background.
+        nuclei = np.maximum(labels["nuclei"], 1) - 1 if background else labels["nuclei"]
+        channels = looked_at(field, even, chosen, nuclei, settings["frame"], quality)
         table = measure_objects(labels, channels, nuclei="nuclei" in objects, **settings)
-    item.facts["objects"] = len(table)
+    item.facts |= {"objects": len(table), "quality": quality}
     # From which the size of their pixels follows, after crop and resize.
     item.facts["size"] = labels["nuclei"].shape
     item.result = table

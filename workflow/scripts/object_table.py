@@ -1,10 +1,11 @@
 """objects.parquet: one row an object, from the tables of the batches."""
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from nucleiflow.derived import (
     sides_of_pixels,
 )
 from nucleiflow.files import replaced
+from nucleiflow.flags import excluded_images
 from nucleiflow.job import logged
 from nucleiflow.metadata import PLACE, Metadata, known_of, read_batches
 from nucleiflow.plan import Plan
@@ -83,10 +85,11 @@ def write_objects(
     batches: Iterable[tuple[Plan, list[dict]]],
     path: Path,
     added: Added = NOTHING,
+    excluded: Set[tuple[str, str]] = frozenset(),
 ) -> int:
     """Join the tables of the batches, in their order, one group of rows at a time.
 
-    Returns the number of objects.
+    Objects of `excluded` images, by batch and name, are left out. Returns the number of objects.
     """
     ratios = added.ratios or {}
     made = derived(objects_schema(parts, known.schema), known.schema.names, added.in_um, ratios)
@@ -98,7 +101,7 @@ def write_objects(
     options = {"compression": "zstd", "use_dictionary": texts, "store_schema": False}
     count = 0
     with replaced(path) as part, pq.ParquetWriter(part, schema, **options) as file:
-        for group in _groups(parts, known, batches, made, added):
+        for group in _groups(parts, known, batches, made, added, excluded):
             file.write_table(renamed(group, schema, factors) if factors else group)
             count += group.num_rows
         read_as = base64.b64encode(_as_read(schema).serialize())
@@ -112,6 +115,7 @@ def _groups(
     batches: Iterable[tuple[Plan, list[dict]]],
     made: Derived,
     added: Added,
+    excluded: Set[tuple[str, str]],
 ) -> Iterator[pa.Table]:
     """The batches' tables, joined to pieces of as many rows as a group has, or more."""
     size = min(GROUP, max(1, VALUES // len(made.schema)))
@@ -120,11 +124,14 @@ def _groups(
         images = _images(plan, records, known)
         sides = sides_of_pixels(records, added.pixel_size_um, added.crop)
         names = pa.array([record["image"] for record in records], pa.string())
+        kept = np.array([(plan.batch.name, name) not in excluded for name in names.to_pylist()])
         with pq.ParquetFile(part) as file:
             for measured in file.iter_batches(size, use_threads=False):
-                image = pc.index_in(measured["image"].cast(pa.string()), names)
+                image = pc.index_in(measured["image"].cast(pa.string()), names).to_numpy()
+                if not kept.all():
+                    measured, image = measured.filter(pa.array(kept[image])), image[kept[image]]
                 described = _described(measured, images.take(image), made.measured)
-                waiting.append(made.applied(described, sides[image.to_numpy()]))
+                waiting.append(made.applied(described, sides[image]))
                 rows += measured.num_rows
                 if rows >= size:
                     yield pa.concat_tables(waiting).unify_dictionaries()
@@ -166,7 +173,7 @@ if "snakemake" in globals():
         measured = [Path(folder) for folder in snakemake.input.measured]
         sized: list[bool] = []
 
-        def look(plan: Plan, records: list[dict]) -> None:
+        def look(records: list[dict]) -> None:
             """Whether the images of any batch have a pixel size."""
             sized[:] = sized or [True] * is_in_um(records, params.added["pixel_size_um"])
 
@@ -177,4 +184,5 @@ if "snakemake" in globals():
             read_batches(measured, Path(params.plans)),
             Path(snakemake.output[0]),
             Added(bool(sized), **params.added),
+            excluded_images(Path(snakemake.input.images)),
         )

@@ -11,9 +11,12 @@ from nucleiflow.job import JobError, logged
 
 def summary(run: dict, results: Path) -> str:
     """The lines for the terminal."""
+    flagged = f"{run['flagged']} flagged"
+    if run["excluded"]:
+        flagged += f" and {run['excluded']} of them kept out of the objects (qc: exclude)"
     objects = "objects.csv.gz" if run["config"]["tables"]["csv"] == "gzip" else "objects.csv"
     lines = [
-        f"{run['images']} images, {run['failed']} failed, {run['objects']} objects",
+        f"{run['images']} images, {run['failed']} failed, {flagged}, {run['objects']} objects",
         f"tables    {results / objects}, {results / 'images.csv'}",
     ]
     if "overlay" in run["config"]["keep"]:

@@ -359,6 +359,48 @@ IMAGES = (
         "units of the preprocessed image",
         "its median along the outlines of the mask",
     ),
+    Column("foreground", "0 to 1", "share of its pixels that nuclei cover"),
+    Column("median_area", SQUARE, "median area of its nuclei"),
+    Column("border_share", "0 to 1", "share of its nuclei that touch the edge of the image"),
+    Column(
+        "debris",
+        "nuclei",
+        "dirt: pixels six times as far above the background as nuclei, in areas of a nucleus, and "
+        "a tenth for each piece that `watershed` dropped as `debris` or below `min_area`",
+    ),
+    Column("flags", "", "what is wrong with it, see [quality control](#quality-control)"),
+    Column("flag_reasons", "", "the same in sentences"),
+    Column("excluded", "true, false", "its nuclei are kept out of `objects`, see `qc: exclude`"),
+)
+# Of each measured channel of an image: its name follows these, after a `_`.
+CHANNELS = (
+    Column(
+        "focus",
+        "",
+        "fine detail of nuclei: variance of the Laplacian over that of the image, in and around "
+        "them, without noise, times squares of blur and diameter; 5 to 10 where they are sharp",
+    ),
+    Column(
+        "power_slope",
+        "",
+        "slope of the power spectrum on logarithmic axes, more negative for more blur; of tiles of "
+        "256 pixels, from 1/128 to 1/8 cycles a pixel",
+    ),
+    Column("saturated", "0 to 1", "share of its pixels at the top of the camera's scale"),
+    Column("lowest", "0 to 1", "share of its pixels that have its lowest value"),
+    Column("background", IMAGE, "median of its pixels away from nuclei"),
+    Column(
+        "noise", IMAGE, "deviation of its pixels away from nuclei from what their neighbours tell"
+    ),
+    Column(
+        "signal_to_noise", "", "median of the pixels of nuclei less the background, over the noise"
+    ),
+    Column(
+        "evenness",
+        "0 to 1",
+        "evenness of light: the background where it is dark (5th percentile of 8 x 8 tiles) over "
+        "where it is bright (95th)",
+    ),
 )
 STAGES = (
     "preprocess",
@@ -530,7 +572,11 @@ def explained(found: Found | None, name: str) -> tuple[str, str]:
 
 def image_explained(name: str) -> tuple[str, str]:
     """The same of a column of `images.csv`."""
-    return _among((*PLACE, *NAMED, *IMAGES), name)
+    for column in CHANNELS:
+        if name.startswith(f"{column.name}_"):
+            channel = name.removeprefix(f"{column.name}_")
+            return column.unit, f"channel {channel}: {column.meaning}"
+    return _among((*PLACE, *NAMED, *IMAGES, *CHANNELS), name)
 
 
 def summary_explained(name: str, others: Iterable[Column] = ()) -> tuple[str, str]:

@@ -85,18 +85,18 @@ def known_of(
     measured: list[Path],
     plans: str,
     plate_map: dict | None,
-    look: Callable[[Plan, list[dict]], None] | None = None,
+    look: Callable[[list[dict]], None] | None = None,
 ) -> Metadata:
     """What is known of the images of all batches, one batch in memory at a time.
 
     `plate_map` are the arguments of `read_plate_map`, or None where there is none. `look` is
-    called with each batch and its records.
+    called with the records of each batch.
     """
 
     def batches() -> Iterator[tuple[Plan, list[dict]]]:
         for plan, records in read_batches(measured, Path(plans)):
             if look:
-                look(plan, records)
+                look(records)
             yield plan, records
 
     joined = plate_map and read_plate_map(**plate_map)

@@ -116,6 +116,13 @@ def load(config: dict, schema: dict) -> dict:
         )
     for index, limits in enumerate(watershed["filters"]):
         _check_limits(f"watershed.filters[{index}]", limits)
+    for flag in settings["qc"]["exclude"]:
+        key = "focus" if flag == "out_of_focus" else flag
+        if settings["qc"][key] is None:
+            raise ConfigError(
+                f"config: qc.exclude names {flag}, which no image gets with qc.{key} null: set it "
+                "to auto or a number"
+            )
     made = secondary(settings)
     if made and watershed["background"] and settings["labels"] is None:
         key = "cells.method" if "cells" in made else "cells.ring.width"

@@ -24,6 +24,7 @@ SHEET_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "sheet.schema.y
 RESERVED = {
     *names.RESERVED,
     *(column.name for column in (*columns.PLACE, *columns.IMAGES, *columns.OBJECT)),
+    *(column.name for column in columns.CHANNELS),
 }
 
 
@@ -133,6 +134,7 @@ def _is_taken(name: str, config: dict) -> bool:
     """Whether the tables have, or may have, a column of this name."""
     beside = secondary(config)
     prefixes = ("intensity_", "seconds_", "ratio_", *(f"{name}_" for name in beside))
+    prefixes += tuple(f"{column.name}_" for column in columns.CHANNELS)
     return name in RESERVED or columns.find(name) is not None or name.startswith(prefixes)
 
 
