@@ -8,11 +8,13 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 
 
-def run_record(config: dict, version: str, images: int, failed: int, objects: int) -> dict:
+def run_record(config: dict, version: str, numbers: dict[str, int]) -> dict:
     """Everything needed to say later how a result came about."""
     packages = {package.name: package.version for package in metadata.distributions()}
     return {
@@ -24,27 +26,28 @@ def run_record(config: dict, version: str, images: int, failed: int, objects: in
         "system": platform.platform(),
         "python": platform.python_version(),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
-        "images": images,
-        "failed": failed,
-        "objects": objects,
+        **numbers,
         "config": config,
     }
 
 
-def counts(path: Path) -> tuple[int, int, int]:
-    """Images, failed images and objects in an images.csv."""
-    images = failed = objects = 0
-    with path.open(newline="", encoding="utf-8") as file:
+def counts(images: Path, objects: Path) -> dict[str, int]:
+    """How many images there are, failed and flagged ones, and objects in their table.
+
+    Flagged are those with anything in the column `flags`, if there is one.
+    """
+    numbers = dict.fromkeys(("images", "failed", "flagged"), 0)
+    with images.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            images += 1
-            failed += row["status"] == "failed"
-            objects += int(row["objects"])
-    return images, failed, objects
+            numbers["images"] += 1
+            numbers["failed"] += row["status"] == "failed"
+            numbers["flagged"] += bool(row.get("flags"))
+    return numbers | {"objects": pq.read_metadata(objects).num_rows}
 
 
 if "snakemake" in globals():
     with logged(snakemake):
-        numbers = counts(Path(snakemake.input.images))
-        record = run_record(snakemake.params.config, snakemake.params.version, *numbers)
+        numbers = counts(Path(snakemake.input.images), Path(snakemake.input.objects))
+        record = run_record(snakemake.params.config, snakemake.params.version, numbers)
         with replaced(Path(snakemake.output[0])) as part:
             part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
