@@ -221,7 +221,7 @@ def test_of_many_failed_images_the_first_are_named_and_all_are_in_the_log(job):
     failed = [f"preprocess failed for {folder / file}: it is odd" for file in odd]
     assert sentences(snakemake) == [
         *(f"nucleiflow: {sentence}" for sentence in failed[:5]),
-        f"nucleiflow: preprocess failed for 5 more images of batch {name}: see {snakemake.log[0]}",
+        f"nucleiflow: preprocess failed for 5 more of batch {name}, see {snakemake.log[0]}",
     ]
     log = Path(snakemake.log[0]).read_text()
     assert all(sentence in log for sentence in failed)

@@ -40,7 +40,7 @@ def failures(project: Project) -> list[str]:
     (log,) = (project.results / "logs" / "preprocess").iterdir()
     return [
         *(SENTENCE.format(project.images / f"empty{index}.tif") for index in range(5)),
-        f"nucleiflow: preprocess failed for 2 more images of batch {log.stem}: see "
+        f"nucleiflow: preprocess failed for 2 more of batch {log.stem}, see "
         f"{log.relative_to(project.run)}",
     ]
 

@@ -26,7 +26,6 @@ from nucleiflow.field import Field, File, View, header, is_wanted, open_field, p
 from nucleiflow.files import replaced
 from nucleiflow.images import ImageError, decode_tiff, encode_tiff
 from nucleiflow.job import logged, tell
-from nucleiflow.joining import counted
 from nucleiflow.workers import Crash, in_processes
 
 RECORDS = "batch.json"
@@ -160,13 +159,10 @@ class Batch:
                     logging.warning("%s", sentence)
 
     def report_others(self) -> None:
-        """Say how many more images failed than were named."""
+        """Say how many images failed besides those that were named."""
         if self.failed > NAMED:
-            others = counted(self.failed - NAMED, "more image")
-            tell(
-                f"{self.stage} failed for {others} of batch {self.plan.name}: see {self.log}",
-                logging.WARNING,
-            )
+            others = f"{self.failed - NAMED:,} more of batch {self.plan.name}"
+            tell(f"{self.stage} failed for {others}, see {self.log}", logging.WARNING)
 
     def _new_records(self, source: Path, view: View) -> Iterator[dict]:
         """A record for each scene and time of each image of the plan."""
