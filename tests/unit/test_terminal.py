@@ -137,7 +137,8 @@ def test_last_words_are_said_once_where_there_is_something_to_say(logger, capsys
     assert capsys.readouterr().err == said
 
 
-RUN = {"images": 1024, "failed": 2, "flagged": 31, "objects": 3089000, "config": {"keep": []}}
+CONFIG = {"keep": [], "tables": {"csv": "plain"}}
+RUN = {"images": 1024, "failed": 2, "flagged": 31, "objects": 3089000, "config": CONFIG}
 
 
 @pytest.fixture
@@ -157,10 +158,11 @@ def test_last_words_tell_what_came_out_and_where_it_is(results):
         "3,089,000 objects: out/objects.csv",
         "report: snakemake --report out/report.html -c all --config 'images=a b' makes it",
     ]
-    kept = RUN | {"config": {"keep": ["overlay"]}, "images": 1, "failed": 1, "objects": 0}
+    config = {"keep": ["overlay"], "tables": {"csv": "gzip"}}
+    kept = RUN | {"config": config, "images": 1, "failed": 1, "objects": 0}
     assert last_words(kept, results, [], Path.cwd())[:2] == [
         "0 of 1 images done, 1 failed, 31 flagged: out/images.csv",
-        "0 objects: out/objects.csv, outlines: out/overlay",
+        "0 objects: out/objects.csv.gz, outlines: out/overlay",
     ]
 
 

@@ -82,7 +82,8 @@ def outcome(run: dict, results: Path) -> list[str]:
     """What came out, of run.json, and where it is: two lines."""
     done = run["images"] - run["failed"]
     images = f"{done:,} of {run['images']:,} images done, {run['failed']:,} failed"
-    objects = f"{run['objects']:,} objects: {results / 'objects.csv'}"
+    table = "objects.csv.gz" if run["config"]["tables"]["csv"] == "gzip" else "objects.csv"
+    objects = f"{run['objects']:,} objects: {results / table}"
     if "overlay" in run["config"]["keep"]:
         objects += f", outlines: {results / 'overlay'}"
     return [f"{images}, {run['flagged']:,} flagged: {results / 'images.csv'}", objects]
