@@ -50,9 +50,8 @@ demo: install
 
 run: install
 	@test -n "$(IMAGES)" || { echo "say where the images are: make run IMAGES=/path/to/images"; exit 2; }
-	$(BIN)/snakemake --cores $(CORES) --quiet $(SETTINGS)
-	$(BIN)/snakemake --quiet all --report "$(RESULTS)/report.html" $(SETTINGS)
-	@echo "report    $(RESULTS)/report.html"
+	$(BIN)/snakemake --cores $(CORES) --logger rich --report "$(RESULTS)/report.html" \
+		--report-after-run $(SETTINGS)
 
 lint: $(BIN)/.installed-dev
 	$(BIN)/ruff check .

@@ -180,6 +180,7 @@ include: "workflow/rules/tuning.smk"
 
 
 onstart:
+    listen()
     write_plan()
     write_sample()
 
@@ -187,3 +188,8 @@ onstart:
 onsuccess:
     remove_stale()
     remove_untried()
+    end()
+
+
+onerror:
+    end()

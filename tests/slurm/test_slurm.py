@@ -1,6 +1,7 @@
 """Runs on a real Slurm, whose tables must be those of a run on this machine alone."""
 
 import re
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -174,6 +175,25 @@ def test_more_threads_than_this_machine_has_cores(slurm, clone, images):
     assert stages["threshold"]["threads"] == 3
     assert stages["preprocess"]["mem_mb"] > stages["threshold"]["mem_mb"]
     assert megabytes(job["MinMemoryNode"]) == stages["preprocess"]["mem_mb"]
+
+
+def test_failed_image_is_named_on_the_terminal_as_on_this_machine(slurm, clone, images, tmp_path):
+    broken = shutil.copytree(images / "day 2", tmp_path / "images") / "broken.tif"
+    broken.write_bytes(b"")
+    # The stages that know of it leave nothing but their logs.
+    config = [f"images={tmp_path / 'images'}", "batch_size=1000", "max_failed=0.2", "keep=[]"]
+    assert_done(finish(slurm, clone, "--config", *config), clone)
+    output = terminal(clone)
+    assert not (clone / "results" / "preprocess").exists()
+    sentence = f"preprocess failed for {broken}: the file is empty (0 bytes), copy it again"
+    assert output.count(sentence) == 1
+    assert f"\nnucleiflow: {sentence}\n" in output
+    objects = len(pd.read_csv(clone / "results" / "objects.csv"))
+    assert output.splitlines()[-3:-1] == [
+        "nucleiflow: 8 of 9 images done, 1 failed, 0 flagged: results/images.csv",
+        f"nucleiflow: {objects:,} objects: results/objects.csv",
+    ]
+    assert "nucleiflow: report: snakemake --report results/report.html --profile slurm" in output
 
 
 def test_job_that_dies_is_run_again(slurm, clone, images, local):

@@ -8,6 +8,7 @@ import faulthandler
 import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 from concurrent.futures import ProcessPoolExecutor
@@ -27,9 +28,10 @@ import preprocess
 import threshold
 import watershed
 from nucleiflow import dataset, plan, settings
-from nucleiflow.batch import RECORDS, expanded, open_batch
+from nucleiflow.batch import RECORDS, expanded, open_batch, progress
 from nucleiflow.images import ImageError, encode_tiff
 from nucleiflow.plan import File, Image
+from nucleiflow.terminal import told
 
 VIEW = {
     **{"segment": "auto", "channels": None, "z": "max", "pages": None, "scenes": []},
@@ -94,6 +96,11 @@ def _job(snakemake, compute, prepare):
 
 def records(snakemake):
     return json.loads(Path(next(iter(snakemake.output.values())), RECORDS).read_text())
+
+
+def sentences(snakemake):
+    """What the job's log holds for the terminal."""
+    return [sentence for _, sentence in told(Path(snakemake.log[0]).read_text())]
 
 
 def listing(folder):
@@ -191,11 +198,94 @@ def test_failing_image_costs_itself_alone(job, threads, capfd):
     found = records(snakemake)
     assert [record["status"] for record in found] == ["ok", "ok", "failed", "ok"]
     assert (found[2]["stage"], found[2]["message"]) == ("preprocess", "it is too blurred")
-    printed = capfd.readouterr().err
     path = Path(snakemake.params.plan).parent / "images/day 1/2.tif"
-    assert printed.splitlines() == [f"nucleiflow: preprocess failed for {path}: it is too blurred"]
+    assert sentences(snakemake) == [f"nucleiflow: preprocess failed for {path}: it is too blurred"]
+    # On a cluster what a job prints does not come to the terminal.
+    assert capfd.readouterr().err == ""
     log = Path(snakemake.log[0]).read_text()
-    assert "4 images" in log and "3 done, 1 failed" in log and "too blurred" in log
+    assert "4 images" in log and "3 done, 1 failed in " in log and "too blurred" in log
+
+
+def refuse_odd_ones(item, settings):
+    if int(item.record["image"]) % 2:
+        raise ImageError("it is odd")
+    return double(item, settings)
+
+
+def test_of_many_failed_images_the_first_are_named_and_all_are_in_the_log(job):
+    snakemake = job(20, threads=2)
+    run(snakemake, refuse_odd_ones)
+    folder, name = Path(snakemake.params.plan).parent / "images/day 1", snakemake.wildcards["batch"]
+    # In the order of the batch: by name.
+    odd = sorted(f"{number}.tif" for number in range(1, 20, 2))
+    failed = [f"preprocess failed for {folder / file}: it is odd" for file in odd]
+    assert sentences(snakemake) == [
+        *(f"nucleiflow: {sentence}" for sentence in failed[:5]),
+        f"nucleiflow: preprocess failed for 5 more of batch {name}, see {snakemake.log[0]}",
+    ]
+    log = Path(snakemake.log[0]).read_text()
+    assert all(sentence in log for sentence in failed)
+
+
+@pytest.mark.parametrize(
+    ("total", "lines"),
+    [
+        (1, [1]),
+        (4, [1, 2, 3, 4]),
+        (12, [2, 3, 4, 5, 6, 8, 9, 10, 11, 12]),
+        (100, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]),
+        (1234, [124, 247, 371, 494, 617, 741, 864, 988, 1111, 1234]),
+    ],
+)
+def test_log_has_a_line_at_each_tenth_of_a_batch(total, lines):
+    found = [number for number in range(1, total + 1) if progress(number, 0, total, 1.0)]
+    assert found == lines
+
+
+@pytest.mark.parametrize(
+    ("finished", "failed", "total", "seconds", "line"),
+    [
+        # 2 s an image, of which 9 are left.
+        (3, 1, 12, 6.0, "2 done, 1 failed of 12, 18 s left"),
+        (50, 50, 100, 7.4, "0 done, 50 failed of 100, 7 s left"),
+        (100, 2, 100, 900.0, "98 done, 2 failed of 100, 0 s left"),
+        (1, 0, 1, 0.5, "1 done, 0 failed of 1, 0 s left"),
+        (51, 0, 100, 7.4, ""),
+    ],
+)
+def test_line_tells_what_is_done_and_the_seconds_that_are_left(
+    finished, failed, total, seconds, line
+):
+    assert progress(finished, failed, total, seconds) == line
+
+
+def test_log_of_a_batch_has_its_tenths_and_one_summary(job):
+    snakemake = job(20)
+    run(snakemake, refuse_odd_ones)
+    lines = Path(snakemake.log[0]).read_text().splitlines()
+    tenths = [line.split(" INFO ")[1].split(" of 20, ")[0] for line in lines if " s left" in line]
+    # 0, 1, 10, 11 ... 19, 2, 3 ... 9, two at a time.
+    odd = [int(name) % 2 for name in sorted(map(str, range(20)))]
+    assert tenths == [
+        f"{number - sum(odd[:number])} done, {sum(odd[:number])} failed"
+        for number in range(2, 21, 2)
+    ]
+    assert sum("10 done, 10 failed in " in line for line in lines) == 1
+    assert "10 done, 10 failed in " in lines[-2]
+
+
+def test_batch_of_failed_images_alone_has_a_summary_and_no_tenths(job):
+    first = job(2)
+    run(first, refuse)
+    second = job(2, rule="threshold", inputs=("first",), outputs=("sum",), amount=1)
+    run(second, add)
+    log = Path(second.log[0]).read_text()
+    assert "0 images, 1 workers" in log and "0 done, 0 failed in " in log
+    assert " left" not in log
+
+
+def refuse(item, settings):
+    raise ImageError("no")
 
 
 def test_unexpected_error_costs_one_image_and_asks_for_a_report(job):
@@ -227,20 +317,21 @@ def test_image_on_which_a_library_crashes_costs_itself_alone(job, threads):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_full_disk_fails_the_job_and_leaves_nothing(job, threads):
     snakemake = job(5, threads=threads, outputs=("first", "second"))
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit):
         run(snakemake, fill_the_disk)
     name = snakemake.wildcards["batch"]
-    assert str(caught.value) == (
+    assert sentences(snakemake) == [
         f"nucleiflow: preprocess {name} failed: OSError: [Errno 28] No space left on device"
-    )
+    ]
     assert listing(Path(snakemake.output["first"]).parent) == []
-    assert "No space left on device" in Path(snakemake.log[0]).read_text()
 
 
 def test_file_that_cannot_be_written_whole_fails_the_job_and_leaves_nothing(job):
     snakemake = job(2)
-    with pytest.raises(SystemExit, match=r"failed: OSError: .*File too large"):
+    with pytest.raises(SystemExit):
         run(snakemake, large, limit_files)
+    (sentence,) = sentences(snakemake)
+    assert re.search("failed: OSError: .*File too large", sentence)
     assert listing(Path(snakemake.output["first"]).parent) == []
 
 
@@ -259,12 +350,12 @@ def test_failed_job_leaves_what_was_there(job):
 )
 def test_too_little_memory_fails_the_job_in_one_sentence(job, compute, threads):
     snakemake = job(5, threads=threads)
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit):
         run(snakemake, compute)
     name = snakemake.wildcards["batch"]
-    assert str(caught.value) == (
+    assert sentences(snakemake) == [
         f"nucleiflow: preprocess {name} failed: the memory did not suffice, ask for more mem_mb"
-    )
+    ]
     assert listing(Path(snakemake.output["first"]).parent) == []
 
 
@@ -331,8 +422,11 @@ def test_missing_product_of_an_earlier_stage_fails_the_job(job):
     run(first, double)
     Path(first.output["first"], "1.tif").unlink()
     second = job(3, rule="threshold", inputs=("first",), outputs=("sum",), amount=1)
-    with pytest.raises(SystemExit, match=r"nucleiflow: threshold .* failed: FileNotFoundError"):
+    with pytest.raises(SystemExit):
         run(second, add)
+    (sentence,) = sentences(second)
+    name = second.wildcards["batch"]
+    assert sentence.startswith(f"nucleiflow: threshold {name} failed: FileNotFoundError: ")
     assert not Path(second.output["sum"]).exists()
 
 
@@ -593,10 +687,10 @@ def memory_ends():
 )
 def test_header_that_the_machine_does_not_give_fails_the_job(job, prepare, reason):
     snakemake = job(2)
-    with pytest.raises(SystemExit) as caught:
+    with pytest.raises(SystemExit):
         run(snakemake, double, prepare)
     name = snakemake.wildcards["batch"]
-    assert str(caught.value) == f"nucleiflow: preprocess {name} failed: {reason}"
+    assert sentences(snakemake) == [f"nucleiflow: preprocess {name} failed: {reason}"]
     assert listing(Path(snakemake.output["first"]).parent) == []
 
 

@@ -1,5 +1,6 @@
-"""How a job ends: one sentence on the terminal, the rest in its log."""
+"""How a job ends: one sentence for the terminal, the rest in its log."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -19,13 +20,17 @@ from nucleiflow.job import JobError, logged
         (OSError(28, "No space left"), "nucleiflow: measure a.b failed: OSError: [Errno 28] No sp"),
     ],
 )
-def test_an_error_becomes_a_sentence(tmp_path, error, sentence):
+def test_an_error_becomes_a_sentence(tmp_path, error, sentence, caplog, capfd):
     log = tmp_path / "job.log"
     snakemake = SimpleNamespace(rule="measure", wildcards={"batch": "a.b"}, log=[str(log)])
     with pytest.raises(SystemExit) as caught, logged(snakemake):
         raise error
-    assert str(caught.value).startswith(sentence)
-    assert "\n" not in str(caught.value)
+    assert caught.value.code == 1
+    last = caplog.records[-1]
+    assert last.levelno == logging.ERROR
+    assert last.getMessage().startswith(sentence)
+    assert "\n" not in last.getMessage()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_job_without_an_error_ends_as_it_is(tmp_path):

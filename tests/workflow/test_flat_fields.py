@@ -204,7 +204,8 @@ def test_a_directory_without_light_costs_its_own_images_alone(fresh: Project):
     (fresh.images / dark).mkdir(parents=True)
     tifffile.imwrite(fresh.images / dark / "c.tif", np.zeros((SIZE, SIZE), np.uint16))
     (fresh.images / dark / "broken.tif").write_bytes(b"")
-    fresh.snakemake(ESTIMATE, "max_failed=1")
+    output = fresh.snakemake(ESTIMATE, "max_failed=1").stdout
+    assert output.count(f"nucleiflow: illumination of {dark}: ") == 1
     rows = {row["image"]: row for row in fresh.rows("images.csv")}
     assert {name: row["status"] for name, row in rows.items()} == {
         **{"a": "ok", "b": "ok"},

@@ -4,6 +4,7 @@ import ast
 import functools
 import gc
 import hashlib
+import json
 import os
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import yaml
 from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 
 # Planning makes millions of objects that stay. Searching them for garbage as often as Python does
 # by default takes a fifth of the time of a large dry run, and frees nothing.
@@ -21,7 +23,7 @@ WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nucleiflow import files, lengths, plan, settings
+from nucleiflow import files, lengths, plan, settings, terminal
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
     "version"
@@ -38,6 +40,33 @@ try:
     CONFIG = settings.load(config, SCHEMA)
 except settings.ConfigError as error:
     refuse(error)
+
+
+def last_words():
+    """What a run of the whole workflow says at its end, if it came to its tables."""
+    record = [job for job in workflow.dag.jobs if job.rule.name == "run_record"]
+    made = [job for job in record if not workflow.dag.needrun(job)]
+    made += filter(workflow.dag.finished, record)
+    if not made or Quietness.ALL in (workflow.output_settings.quiet or ()):
+        return []
+    run = json.loads(Path(RESULTS, "run.json").read_text())
+    return terminal.last_words(run, Path(RESULTS), sys.argv[1:], Path(workflow.rundir))
+
+
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    TERMINAL = terminal.Terminal(logger, last_words)
+
+
+def listen():
+    """Hear of each job that ends, which Snakemake does not say with `--quiet`."""
+    if workflow.is_main_process:
+        workflow.scheduler.print_progress = True
+
+
+def end():
+    """Say what came out when all else is said."""
+    if workflow.is_main_process:
+        TERMINAL.ended = True
 
 
 def view_of(chosen):

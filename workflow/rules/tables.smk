@@ -176,6 +176,7 @@ rule overview:
 rule run_record:
     input:
         images=f"{RESULTS}/images.csv",
+        objects=f"{RESULTS}/objects.parquet",
     output:
         f"{RESULTS}/run.json",
     log:

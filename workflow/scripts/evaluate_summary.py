@@ -1,12 +1,11 @@
 """The last word of `snakemake evaluate`: the scores, and whether too many images failed."""
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from nucleiflow.files import replaced
-from nucleiflow.job import JobError, logged
+from nucleiflow.job import JobError, logged, tell
 
 
 def summary(images: pd.DataFrame, overall: pd.DataFrame, unmasked: int, folder: Path) -> str:
@@ -64,6 +63,6 @@ if "snakemake" in globals():
         check(images, params.max_failed, path.parent)
         overall = pd.read_csv(snakemake.input.overall)
         text = summary(images, overall, params.unmasked, path.parent)
-        print(f"nucleiflow: {text}", end="", file=sys.stderr)
+        tell(text.rstrip())
         with replaced(Path(snakemake.output[0])) as part:
             part.write_text(text)

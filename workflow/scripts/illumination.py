@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from nucleiflow.field import File, View, header, open_field
 from nucleiflow.files import replaced
 from nucleiflow.flat_field import FACTS, channel_file, normalised, rank, save
 from nucleiflow.images import ImageError
-from nucleiflow.job import logged
+from nucleiflow.job import logged, tell
 from nucleiflow.workers import Crash, in_processes
 
 # Longest side, in pixels, of the reduced image on which objects are told from background.
@@ -391,8 +390,7 @@ def estimate(plan_path: Path, options: dict, threads: int, folder: Path) -> None
     if not flat_fields and not problems:
         problems.append("no image of the sample could be read")
     for sentence in problems:
-        logging.warning("%s", sentence)
-        print(f"nucleiflow: illumination of {batch.directory}: {sentence}", file=sys.stderr)
+        tell(f"illumination of {batch.directory}: {sentence}", logging.WARNING)
     for each in flat_fields:
         logging.info("%s: %g to %g", each["file"], each["low"], each["high"])
     facts = {

@@ -4,7 +4,6 @@ import csv
 import functools
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -14,7 +13,7 @@ from nucleiflow.dataset import counted
 from nucleiflow.field import File, Header, View, header, is_wanted
 from nucleiflow.files import replaced
 from nucleiflow.images import ImageError
-from nucleiflow.job import JobError, logged
+from nucleiflow.job import JobError, logged, tell
 from nucleiflow.pixel_size import pixel_size
 from nucleiflow.plan import Image, load
 from nucleiflow.plate_map import PlateMap, read_plate_map
@@ -250,4 +249,4 @@ if "snakemake" in globals():
             writer.writerows(found)
         plate_map = params.plate_map and read_plate_map(**params.plate_map)
         text = page(found, dataset, plate_map)
-        print(f"nucleiflow: {text}\nA row for each image is in {path}", file=sys.stderr)
+        tell(f"{text}\nA row for each image is in {path}")

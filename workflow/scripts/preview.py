@@ -1,7 +1,6 @@
 """The preview: a sample of the images on their way through the stages, in one picture."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from nucleiflow.batch import RECORDS
 from nucleiflow.display import for_display
 from nucleiflow.files import replaced
 from nucleiflow.images import decode_tiff, encode_picture
-from nucleiflow.job import logged
+from nucleiflow.job import logged, tell
 from nucleiflow.joining import counted
 from nucleiflow.workers import in_processes
 
@@ -142,4 +141,4 @@ if "snakemake" in globals():
             part.write_bytes(encode_picture(picture, "jpg"))
         failed = sum(job[0]["status"] == "failed" for job in jobs)
         sentence = f"{counted(len(jobs), 'image')}, {failed} failed: look at {snakemake.output[0]}"
-        print(f"nucleiflow: {sentence}", file=sys.stderr)
+        tell(sentence)

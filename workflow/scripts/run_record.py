@@ -8,6 +8,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 
@@ -29,23 +31,21 @@ def run_record(config: dict, version: str, numbers: dict[str, int]) -> dict:
     }
 
 
-def counts(path: Path) -> dict[str, int]:
-    """Images, failed, flagged and excluded ones, and objects of others, in an images.csv."""
-    numbers = dict.fromkeys(("images", "failed", "flagged", "excluded", "objects"), 0)
-    with path.open(newline="", encoding="utf-8") as file:
+def counts(images: Path, objects: Path) -> dict[str, int]:
+    """How many images there are, failed, flagged and excluded ones, and objects in their table."""
+    numbers = dict.fromkeys(("images", "failed", "flagged", "excluded"), 0)
+    with images.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            excluded = row["excluded"] == "true"
             numbers["images"] += 1
             numbers["failed"] += row["status"] == "failed"
             numbers["flagged"] += bool(row["flags"])
-            numbers["excluded"] += excluded
-            numbers["objects"] += 0 if excluded else int(row["objects"])
-    return numbers
+            numbers["excluded"] += row["excluded"] == "true"
+    return numbers | {"objects": pq.read_metadata(objects).num_rows}
 
 
 if "snakemake" in globals():
     with logged(snakemake):
-        numbers = counts(Path(snakemake.input.images))
+        numbers = counts(Path(snakemake.input.images), Path(snakemake.input.objects))
         record = run_record(snakemake.params.config, snakemake.params.version, numbers)
         with replaced(Path(snakemake.output[0])) as part:
             part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")

@@ -1,27 +1,12 @@
-"""The last word of a run: how many images and objects, and whether too many images failed."""
+"""What came out of a run, unless too many images failed."""
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged
-
-
-def summary(run: dict, results: Path) -> str:
-    """The lines for the terminal."""
-    flagged = f"{run['flagged']} flagged"
-    if run["excluded"]:
-        flagged += f" and {run['excluded']} of them kept out of the objects (qc: exclude)"
-    objects = "objects.csv.gz" if run["config"]["tables"]["csv"] == "gzip" else "objects.csv"
-    lines = [
-        f"{run['images']} images, {run['failed']} failed, {flagged}, {run['objects']} objects",
-        f"tables    {results / objects}, {results / 'images.csv'}",
-    ]
-    if "overlay" in run["config"]["keep"]:
-        lines.append(f"outlines  {results / 'overlay'}, {results / 'report' / 'overlays.jpg'}")
-    return "\n".join(lines) + "\n"
+from nucleiflow.terminal import outcome
 
 
 def check(run: dict, failed: list[str], max_failed: float, results: Path) -> None:
@@ -47,7 +32,5 @@ if "snakemake" in globals():
                 if row["status"] == "failed"
             ]
         check(run, failed, snakemake.params.max_failed, path.parent)
-        text = summary(run, path.parent)
-        print(f"nucleiflow: {text}", end="", file=sys.stderr)
         with replaced(Path(snakemake.output[0])) as part:
-            part.write_text(text)
+            part.write_text("".join(f"{line}\n" for line in outcome(run, path.parent)))

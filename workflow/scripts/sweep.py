@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from nucleiflow.field import View
 from nucleiflow.files import replaced
 from nucleiflow.grid import shown
 from nucleiflow.images import ImageError, decode_tiff, encode_picture
-from nucleiflow.job import JobError, logged
+from nucleiflow.job import JobError, logged, tell
 from nucleiflow.joining import counted, stem
 from nucleiflow.masks import find_mask, read_mask
 from nucleiflow.workers import in_processes
@@ -380,4 +379,4 @@ if "snakemake" in globals():
         with replaced(Path(snakemake.output[0])) as part:
             part.mkdir()
             sentence = write(snakemake, entries, cases, part)
-        print(f"nucleiflow: {sentence}", file=sys.stderr)
+        tell(sentence)

@@ -10,7 +10,6 @@ import dataclasses
 import glob
 import json
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,10 +25,12 @@ from nucleiflow import plan
 from nucleiflow.field import Field, File, View, header, is_wanted, open_field, plain
 from nucleiflow.files import replaced
 from nucleiflow.images import ImageError, decode_tiff, encode_tiff
-from nucleiflow.job import logged
+from nucleiflow.job import logged, tell
 from nucleiflow.workers import Crash, in_processes
 
 RECORDS = "batch.json"
+# So many failed images of a batch are named on the terminal by each stage.
+NAMED = 5
 CRASHED = "reading or computing it crashed ({}), the file is probably damaged: copy it again"
 
 
@@ -91,6 +92,8 @@ class Batch:
 
     def __init__(self, snakemake, folders: dict[str, Path]):
         self.stage = snakemake.rule
+        self.log = snakemake.log[0]
+        self.failed = 0
         self.settings = snakemake.params.settings
         self.threads = snakemake.threads
         self.folders = folders
@@ -121,16 +124,18 @@ class Batch:
         pending = [index for index, item in enumerate(self.items) if item.record["status"] == "ok"]
         workers = max(1, min(self.threads, len(pending)))
         share = max(1, self.threads // workers)
-        start = time.perf_counter()
+        start, failed = time.perf_counter(), 0
         logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
         jobs = [(compute, self.items[i], self.stage, self.settings, self.folders) for i in pending]
         done = in_processes(_process, jobs, workers, _limit_threads, (share,))
-        for index, item in zip(pending, done, strict=True):
+        for number, (index, item) in enumerate(zip(pending, done, strict=True), 1):
             if isinstance(item, Crash):
                 item = self._crashed(self.items[index], item)
             self.items[index] = item
             self._report([item])
-        failed = sum(self.items[index].record["status"] == "failed" for index in pending)
+            failed += item.record["status"] == "failed"
+            if line := progress(number, failed, len(pending), time.perf_counter() - start):
+                logging.info("%s", line)
         seconds = time.perf_counter() - start
         logging.info("%d done, %d failed in %.1f s", len(pending) - failed, failed, seconds)
 
@@ -146,9 +151,18 @@ class Batch:
     def _report(self, items: list[Item]) -> None:
         for item in items:
             if item.record["status"] == "failed":
+                self.failed += 1
                 sentence = f"{self.stage} failed for {item.source}: {item.record['message']}"
-                logging.warning("%s", sentence)
-                print(f"nucleiflow: {sentence}", file=sys.stderr)
+                if self.failed <= NAMED:
+                    tell(sentence, logging.WARNING)
+                else:
+                    logging.warning("%s", sentence)
+
+    def report_others(self) -> None:
+        """Say how many images failed besides those that were named."""
+        if self.failed > NAMED:
+            others = f"{self.failed - NAMED:,} more of batch {self.plan.name}"
+            tell(f"{self.stage} failed for {others}, see {self.log}", logging.WARNING)
 
     def _new_records(self, source: Path, view: View) -> Iterator[dict]:
         """A record for each scene and time of each image of the plan."""
@@ -186,6 +200,17 @@ class Batch:
                 yield found | ({"time": moment} if moment else {})
 
 
+def progress(finished: int, failed: int, total: int, seconds: float) -> str:
+    """The line of a log after so many of all images, empty between tenths of them.
+
+    What is left takes as long for each image as those that are finished, among them the failed.
+    """
+    if 10 * finished // total == 10 * (finished - 1) // total:
+        return ""
+    left = seconds / finished * (total - finished)
+    return f"{finished - failed} done, {failed} failed of {total}, {left:.0f} s left"
+
+
 def expanded(
     image: str, scenes: Sequence[tuple[str, int]], wanted: Sequence[str] = ()
 ) -> Iterator[tuple[str, int, int, str]]:
@@ -211,7 +236,8 @@ def expanded(
 def open_batch(snakemake) -> Iterator[Batch]:
     """The batch of a job, whose outputs appear when the block ends without an error.
 
-    An error goes to the job's log with its traceback and to the terminal in one sentence.
+    An error goes to the job's log with its traceback and to the terminal in one sentence, as
+    failed images do.
     """
     with logged(snakemake), ExitStack() as stack:
         folders = {}
@@ -220,6 +246,7 @@ def open_batch(snakemake) -> Iterator[Batch]:
             folders[name].mkdir()
         batch = Batch(snakemake, folders)
         yield batch
+        batch.report_others()
         records = [item.record for item in batch.items]
         (batch.folder / RECORDS).write_text(json.dumps(records))
 

@@ -1,4 +1,4 @@
-"""How a script ends: its log, and one sentence on the terminal instead of a traceback."""
+"""How a script ends: its log, and what of it the user's terminal shows."""
 
 import logging
 import sys
@@ -10,9 +10,17 @@ class JobError(Exception):
     """Why a job ends without success, in one sentence for the user."""
 
 
+def tell(sentence: str, level: int = logging.INFO) -> None:
+    """Log what the terminal shows, too, when the job has ended (see nucleiflow.terminal).
+
+    What a job prints goes to a file of Slurm's on a cluster, and is lost under progress bars.
+    """
+    logging.log(level, "nucleiflow: %s", sentence)
+
+
 @contextmanager
 def logged(snakemake) -> Iterator[None]:
-    """Log to the job's file; turn an error into a sentence and exit status 1."""
+    """Log to the job's file; turn an error into a sentence for the terminal and exit status 1."""
     logging.basicConfig(
         filename=snakemake.log[0],
         filemode="w",
@@ -23,15 +31,16 @@ def logged(snakemake) -> Iterator[None]:
     job = f"{snakemake.rule} {snakemake.wildcards.get('batch', '')}".strip()
     try:
         yield
+        return
     except JobError as error:
-        logging.error("%s", error)
-        sys.exit(f"nucleiflow: {error}")
+        sentence = str(error)
     except KeyboardInterrupt:
-        logging.error("interrupted")
-        sys.exit(f"nucleiflow: {job} was interrupted, run again to go on")
+        sentence = f"{job} was interrupted, run again to go on"
     except Exception as error:
         logging.exception("the job failed")
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, MemoryError):
             reason = "the memory did not suffice, ask for more mem_mb"
-        sys.exit(f"nucleiflow: {job} failed: {reason}")
+        sentence = f"{job} failed: {reason}"
+    tell(sentence, logging.ERROR)
+    sys.exit(1)
