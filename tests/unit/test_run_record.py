@@ -33,5 +33,5 @@ def test_images_failed_flagged_and_excluded_ones_and_objects_are_counted(tables)
 
 
 def test_dataset_without_images_has_none(tables):
-    nothing = dict.fromkeys(("image", "status", "flags", "excluded"), [])
+    nothing = {key: [] for key in ("image", "status", "flags", "excluded")}
     assert set(counts(*tables(nothing, 0)).values()) == {0}
