@@ -88,7 +88,7 @@ def record(batch: plan.Batch, site: int) -> dict:
         **{"status": "ok", "stage": "", "message": "", "objects": ROWS // IMAGES},
         **{"height": 2048, "width": 2048, "dtype": "uint16", "channels": "DAPI"},
         **{"segmented": "DAPI", "segmented_index": 0, "planes": 1, "size": [2048, 2048]},
-        **{"stated_pixel_size_um": 0.65, "stated_pixel_size_source": "OME"},
+        **{"stated_pixel_size_um": None, "stated_pixel_size_source": ""},
         "seconds": dict.fromkeys(("preprocess", "threshold", "markers", "watershed"), 0.1234),
     }
 

@@ -155,6 +155,7 @@ def test_images_in_the_database_keep_texts_that_look_like_numbers(tmp_path, imag
         (["1", "-2", ""], [1, -2, None]),
         (["1", "2.5", "3e+20"], [1.0, 2.5, 3e20]),
         (["True", "False", ""], [1, 0, None]),
+        (["true", "", "false"], [1, None, 0]),
         (["True", "1", "0"], ["True", "1", "0"]),
         (["01", "2", "3"], ["01", "2", "3"]),
         # More digits than a number of a database has.

@@ -32,7 +32,7 @@ NAMES = {*PLACE, "plate", "well", "channels", "segmented"}
 KINDS = {
     "INTEGER": r"-?(0|[1-9]\d{0,17})",
     "REAL": r"-?(0|[1-9]\d{0,17})(\.\d+)?(e[+-]?\d+)?",
-    "BOOLEAN": "True|False",
+    "BOOLEAN": "[Tt]rue|[Ff]alse",
 }
 
 
@@ -144,13 +144,11 @@ def image_kinds(images: Path) -> dict[str, str]:
 def image_rows(images: Path, kinds: dict[str, str]) -> Iterator[tuple]:
     """The rows of images.csv; SQLite makes numbers of the texts in columns of numbers."""
     for table in _texts(images):
-        yield from zip(
-            *(
-                (pc.equal(table[name], "True") if kind == "BOOLEAN" else table[name]).to_pylist()
-                for name, kind in kinds.items()
-            ),
-            strict=True,
+        columns = (
+            pc.equal(pc.utf8_lower(table[name]), "true") if kind == "BOOLEAN" else table[name]
+            for name, kind in kinds.items()
         )
+        yield from zip(*(column.to_pylist() for column in columns), strict=True)
 
 
 def _texts(images: Path) -> Iterator[pa.RecordBatch]:
