@@ -16,6 +16,7 @@ from cp_measure.core import (
 )
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 from skimage.measure import regionprops_table
+from threadpoolctl import threadpool_limits
 
 from nucleiflow import settings
 from nucleiflow.cellprofiler import columns_of
@@ -135,7 +136,8 @@ def everything(labels, channels, families, white=None):
 def test_every_column_is_the_librarys_of_intensities_from_0_to_1(families, options):
     labels, raws = drawn(), textured()
     given = families(**options)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    # Sums of several threads are rounded in another way.
+    with warnings.catch_warnings(), np.errstate(all="ignore"), threadpool_limits(1):
         warnings.simplefilter("ignore")
         expected = library(labels, [raw / 65535 for raw in raws], given, 65535)
     found = everything(labels, dict(zip("AB", raws, strict=True)), given)
@@ -364,7 +366,7 @@ def test_objects_may_lack_numbers():
     assert numbered(np.zeros((0, 4), np.int32)).shape == (0, 4)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 3), (7, 8), (30, 9)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 20), (3, 3), (9, 8)])
 @pytest.mark.parametrize("objects", ["none", "one", "pixels"])
 @pytest.mark.parametrize("values", ["black", "even", "nan", "inf", "negative", "noise", "bool"])
 def test_any_image_has_all_columns(families, shape, objects, values):
@@ -454,10 +456,10 @@ def test_objects_beside_do_not_change_an_object(families):
 
 
 def test_random_small_objects_are_measured(families):
-    labels = RNG.integers(0, 400, (60, 60)).astype(np.int32)
-    labels[labels > 350] = 0
+    labels = RNG.integers(0, 100, (30, 30)).astype(np.int32)
+    labels[labels > 80] = 0
     labels = numbered(labels)
-    raw = RNG.integers(0, 65536, (60, 60)).astype(np.uint16)
+    raw = RNG.integers(0, 65536, (30, 30)).astype(np.uint16)
     found = everything(labels, {"A": raw, "B": raw[::-1]}, families())
     assert {values.size for values in found.values()} == {labels.max()}
     shares = [found[f"radial_distribution_frac_at_d_{ring}of4_A"] for ring in (1, 2, 3, 4)]

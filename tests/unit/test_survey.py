@@ -600,6 +600,16 @@ def test_plate_map_that_does_not_fit_a_sheet_is_refused(
     assert refusal(images=path, metadata=metadata) == sentence.format(plate=plate)
 
 
+def test_name_that_tells_a_column_of_a_chosen_family_is_refused(refusal, look, root):
+    write(root, "A01_5.tif")
+    pattern = {"pattern": r"(?P<well>A\d\d)_(?P<granularity_1>\d)"}
+    said = refusal(metadata=pattern, measure={"families": ["granularity"]})
+    assert said.startswith(
+        "images: metadata.pattern tells a column granularity_1, which the tables"
+    )
+    assert look(metadata=pattern, measure={"families": ["texture"]}).columns[-1] == "granularity_1"
+
+
 @pytest.mark.parametrize("column", ["area", "labels", "mask", "pixel_size_um"])
 def test_name_that_tells_a_column_of_the_tables_is_refused(refusal, root, column):
     write(root, "A01_5.tif")

@@ -475,12 +475,12 @@ def runtime(wildcards, attempt):
 # Seconds a megapixel for each channel, pair of channels or shape: seen with 280 nuclei in it that
 # have all grey levels.
 FAMILY_SECONDS = {
-    "texture": 6,
+    "texture": 1,
     "granularity": 1,
-    "radial_distribution": 2,
-    "radial_zernikes": 1,
-    "zernike": 1,
-    "colocalization": 3,
+    "radial_distribution": 1,
+    "radial_zernikes": 0.5,
+    "zernike": 0.5,
+    "colocalization": 4,
 }
 
 
@@ -492,10 +492,10 @@ def measured_channels(batch):
 
 
 def measure_bytes(batch):
-    """Bytes a pixel: with families up to 160 were seen, and 8 for each channel that is held."""
+    """Bytes a pixel: with families up to 90 were seen, and 8 for each channel that is held."""
     chosen = CONFIG["measure"]["families"]
     held = measured_channels(batch) if "colocalization" in chosen else 0
-    return 170 + 8 * held if chosen else 45
+    return 110 + 8 * held if chosen else 45
 
 
 def measure_mem_mb(wildcards, threads, attempt):

@@ -117,7 +117,8 @@ def measure_objects(
         inset = frame if name == "nuclei" else 0
         table["on_border"] = table["label"].isin(np.unique(border_pixels(labels, inset)))
         tables.append(table if name == "nuclei" else _beside(tables[0], table, name))
-    return pd.concat(tables, axis=1)
+    # Copied into one piece, without which pandas complains of hundreds of columns.
+    return pd.concat(tables, axis=1).copy()
 
 
 def _groups(

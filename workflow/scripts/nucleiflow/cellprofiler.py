@@ -34,9 +34,11 @@ from cp_measure.core.measureobjectintensitydistribution import (
 from cp_measure.core.measureobjectsizeshape import get_zernike
 from cp_measure.core.measuretexture import get_texture
 from scipy.ndimage import find_objects
+from threadpoolctl import threadpool_limits
 
 from nucleiflow.families import named
 from nucleiflow.images import ImageError, full_scale
+from nucleiflow.packed import packed
 
 
 def columns_of(
@@ -67,6 +69,11 @@ def columns_of(
     Raises ImageError where white is not known and needed: texture or Costes' method is asked for,
     and intensities are no integers and exceed 1.
     """
+    # By the number of channels.
+    functions = (OF_SHAPE, OF_CHANNEL, OF_PAIR)[len(channels)]
+    chosen = {family: options for family, options in families.items() if family in functions}
+    if not chosen:
+        return {}
     count = int(labels.max(initial=0))
     scales = [white or full_scale(raw.dtype) for raw in channels.values()]
     images, missing = [], np.zeros(count + 1, bool)
@@ -77,18 +84,16 @@ def columns_of(
             image[bad] = 0
             missing[labels[bad]] = True
         images.append(image)
-    # By the number of channels.
-    functions = (OF_SHAPE, OF_CHANNEL, OF_PAIR)[len(channels)]
-    chosen = {family: options for family, options in families.items() if family in functions}
     if white is None and _need_white(chosen):
         _check_scales(images, scales)
+    # Several threads of BLAS make texture, with its many short products, several times as slow.
     found: dict[str, np.ndarray] = {}
     for family, options in chosen.items():
         names = named({family: options}, list(channels))
         values = np.full((len(names), count), np.nan)
         if count:
             # Objects too small or too even for a measurement are no news.
-            with np.errstate(all="ignore"), warnings.catch_warnings():
+            with np.errstate(all="ignore"), warnings.catch_warnings(), threadpool_limits(1):
                 warnings.simplefilter("ignore")
                 values[:] = functions[family](labels, images, max(scales, default=1), **options)
         values[~np.isfinite(values)] = np.nan
@@ -143,9 +148,14 @@ def _radial_distribution(
     _: float,
     bins: int,
     maximum_radius: int | None,
-) -> list[np.ndarray]:
+) -> np.ndarray:
     options = (maximum_radius is None, bins, maximum_radius or 0)
-    return list(get_radial_distribution(labels, images[0], *options).values())
+    order, parts = [], []
+    # Of the whole image, it goes over all pixels for each of several groups of objects.
+    for numbers, own, image in packed(labels, images[0]):
+        order += numbers
+        parts.append(list(get_radial_distribution(own, image, *options).values()))
+    return np.concatenate(parts, axis=1)[:, np.argsort(order)]
 
 
 def _radial_zernikes(

@@ -34,21 +34,28 @@ TEXTURE = (
 )
 DIRECTIONS = ("to the right", "to the lower right", "below", "to the lower left")
 
+# By feature: our name, CellProfiler's, unit, and what it is.
 RADIAL = (
-    ("frac_at_d", "FracAtD", "share of the object's intensity that is"),
-    ("mean_frac", "MeanFrac", "mean intensity over that of the object"),
-    ("radial_cv", "RadialCV", "coefficient of variation of the mean intensities of eight wedges"),
+    ("frac_at_d", "FracAtD", "0 to 1", "share of the object's intensity that is"),
+    ("mean_frac", "MeanFrac", "", "mean intensity over that of the object,"),
+    (
+        "radial_cv",
+        "RadialCV",
+        "",
+        "coefficient of variation of the mean intensities of eight wedges",
+    ),
 )
 
-# By metric: our name, CellProfiler's, for one or both orders of the channels, and what it is.
+# By metric: our name, CellProfiler's, unit, for one or both orders of the channels, and what it is.
 COLOCALIZATION = {
     "correlation": (
-        ("correlation", "Correlation", "pair", "Pearson's correlation of the two channels"),
+        ("correlation", "Correlation", "-1 to 1", "pair", "Pearson's correlation of two channels"),
     ),
     "overlap": (
         (
             "overlap",
             "Overlap",
+            "0 to 1",
             "pair",
             "sum of products over the root of the product of the sums of squares, where both "
             "channels are above their thresholds",
@@ -56,6 +63,7 @@ COLOCALIZATION = {
         (
             "k",
             "K",
+            "",
             "both",
             "sum of products over the sum of squares of the first channel, where both are above "
             "their thresholds",
@@ -65,6 +73,7 @@ COLOCALIZATION = {
         (
             "manders",
             "Manders",
+            "0 to 1",
             "both",
             "share of the first channel's intensity above its threshold that is where the second "
             "is above its own, too (Manders' coefficient)",
@@ -74,17 +83,18 @@ COLOCALIZATION = {
         (
             "rwc",
             "RWC",
+            "0 to 1",
             "both",
-            "as manders, each pixel weighted by how near its ranks in the two channels are "
-            "(rank-weighted colocalization)",
+            "as `manders`, each pixel weighted by how near its ranks in the two channels are",
         ),
     ),
     "costes": (
         (
             "costes",
             "Costes",
+            "0 to 1",
             "both",
-            "as manders, with thresholds by Costes' method, found for each object; CellProfiler "
+            "as `manders`, with thresholds by Costes' method, found for each object; CellProfiler "
             "finds them for the whole image",
         ),
     ),
@@ -164,7 +174,7 @@ def texture(scale: list[int], gray_levels: int) -> list[Column]:
         Column(
             f"texture_{name}_{pixels}_{direction:02}_{gray_levels}",
             "",
-            f"{meaning}, the second {pixels} pixels {where} (Haralick)",
+            f"Haralick's feature of two pixels, the second {pixels} pixels {where}: {meaning}",
             f"Texture_{theirs}_{{channel}}_{pixels}_{direction:02}_{gray_levels}",
             "channel",
         )
@@ -179,7 +189,7 @@ def granularity(spectrum_length: int, **_: float) -> list[Column]:
     return [
         Column(
             f"granularity_{size}",
-            "%",
+            "per cent",
             f"share of the intensity that is in bright grains of radius {size}, in pixels of the "
             "subsampled image",
             f"Granularity_{size}_{{channel}}",
@@ -203,13 +213,13 @@ def radial_distribution(bins: int, maximum_radius: int | None) -> list[Column]:
     return [
         Column(
             f"radial_distribution_{name}_{place.lower()}",
-            "",
+            unit,
             f"{meaning} {where}",
             f"RadialDistribution_{theirs}_{{channel}}_{place}",
             "channel",
         )
         for place, where in places.items()
-        for name, theirs, meaning in RADIAL
+        for name, theirs, unit, meaning in RADIAL
     ]
 
 
@@ -224,7 +234,7 @@ def radial_zernikes(degree: int) -> list[Column]:
             "channel",
         )
         for n, m in _moments(degree)
-        for part, unit in (("magnitude", "full scale"), ("phase", "radians"))
+        for part, unit in (("magnitude", "share of the full scale"), ("phase", "radians"))
     ]
 
 
@@ -250,9 +260,9 @@ def _moments(degree: int) -> list[tuple[int, int]]:
 def colocalization(metrics: list[str], **_: float | str) -> list[Column]:
     """How alike two channels are in an object."""
     return [
-        Column(f"colocalization_{name}", "", meaning, f"Correlation_{theirs}_{{channel}}", per)
+        Column(f"colocalization_{name}", unit, meaning, f"Correlation_{theirs}_{{channel}}", per)
         for metric in metrics
-        for name, theirs, per, meaning in COLOCALIZATION[metric]
+        for name, theirs, unit, per, meaning in COLOCALIZATION[metric]
     ]
 
 
