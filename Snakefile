@@ -150,8 +150,8 @@ rule measure:
         "workflow/envs/nucleiflow.yaml"
     threads: 4
     resources:
-        mem_mb=mem_mb,
-        runtime=runtime,
+        mem_mb=measure_mem_mb,
+        runtime=measure_runtime,
     params:
         plan=PLAN,
         settings=settings_of("measure"),

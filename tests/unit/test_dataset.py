@@ -310,13 +310,13 @@ def test_header_of_a_joined_image_is_that_of_all_its_files(make):
 
     found = look(root, pattern=WELLS, look=Look(header))
     assert asked == [[("A01_s1_w1.tif", "1"), ("A01_s1_w2.tif", "2")]]
-    assert [batch.extent for batch in found.batches.values()] == [Extent(2.0, 1, 2)]
+    assert [batch.extent for batch in found.batches.values()] == [Extent(2.0, 1, 2, 2)]
 
 
 def test_extent_counts_all_times_of_all_scenes_and_the_planes_of_all_channels(make):
     header = a_header(scenes=(("a", 3), ("b", 4)), names=("DAPI", "GFP"), planes=5)
     found = look(make("1.tif"), look=Look(lambda folder, files: header))
-    assert next(iter(found.batches.values())).extent == Extent(2.0, 7, 10)
+    assert next(iter(found.batches.values())).extent == Extent(2.0, 7, 10, 2)
 
 
 def test_next_largest_image_is_asked_where_a_header_cannot_be_read(make):

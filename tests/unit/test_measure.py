@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,12 @@ from skimage.measure import regionprops, regionprops_table
 from skimage.measure._regionprops import OBJECT_COLUMNS, RegionProperties
 
 import measure
+from nucleiflow import settings
+from nucleiflow.cellprofiler import columns_of
+from nucleiflow.families import FAMILIES, chosen, named
 from nucleiflow.field import Field, View
 from nucleiflow.images import ImageError
+from nucleiflow.labels import numbered
 from nucleiflow.properties import NAMES
 from nucleiflow.readers import Channel
 
@@ -439,3 +444,158 @@ def test_columns_of_a_batch_do_not_depend_on_whether_the_widest_image_has_nuclei
             for order in ((few, widest), (widest, few))
         ]
     assert all(schema == schemas[0] for schema in schemas)
+
+
+# Families of CellProfiler's measurements
+
+
+@pytest.fixture
+def families(schema):
+    """The options of some families."""
+
+    def given(*names, **options):
+        config = {"measure": {"families": list(names), **options}}
+        return chosen(settings.load(config, schema)["measure"])
+
+    return given
+
+
+def beside():
+    """Nuclei with missing numbers, and rings of all but one of them."""
+    nuclei = np.array([0, 2, 3, 7, 9])[drawn()].astype(np.int32)
+    rings = np.roll(nuclei, 3, axis=1) * (nuclei == 0) * (np.roll(nuclei, 3, axis=1) != 3)
+    return {"nuclei": nuclei, "ring": rings.astype(np.int32)}
+
+
+def test_columns_of_families_follow_the_properties(families):
+    given = families("zernike", "colocalization", "granularity", zernike={"degree": 1})
+    given["colocalization"]["metrics"] = ["manders", "correlation"]
+    given["granularity"]["spectrum_length"] = 2
+    wanted = ["intensity_mean", "area"]
+    table = measure.measure_objects(beside(), iter(CHANNELS), wanted, 0, families=given)
+    columns = [
+        *("intensity_mean_DAPI", "intensity_mean_GFP", "intensity_mean_ratio", "area"),
+        *("zernike_0_0", "zernike_1_1"),
+        *(
+            f"colocalization_manders_{pair}"
+            for pair in ("DAPI_GFP", "GFP_DAPI", "DAPI_ratio", "ratio_DAPI", "GFP_ratio")
+        ),
+        "colocalization_manders_ratio_GFP",
+        *(f"colocalization_correlation_{pair}" for pair in ("DAPI_GFP", "DAPI_ratio", "GFP_ratio")),
+        *(f"granularity_{size}_{name}" for size in (1, 2) for name, _ in CHANNELS),
+        "on_border",
+    ]
+    assert list(table) == ["label", *columns, *(f"ring_{name}" for name in columns)]
+    assert set(table.filter(regex="zernike|colocalization|granularity").dtypes) == {np.dtype(float)}
+
+
+def test_families_of_every_object_are_in_the_row_of_its_nucleus(families):
+    given, objects = families(*FAMILIES), beside()
+    channels = CHANNELS[:2]
+    table = measure.measure_objects(objects, iter(channels), ["area"], 0, families=given)
+    assert table["label"].tolist() == [2, 3, 7, 9]
+    for prefix, name, rows in (("", "nuclei", [0, 1, 2, 3]), ("ring_", "ring", [0, 2, 3])):
+        labels = numbered(objects[name])
+        assert labels.max() == len(rows)
+        expected = columns_of(labels, {}, given)
+        expected |= columns_of(labels, dict(channels[:1]), given)
+        expected |= columns_of(labels, dict(channels[1:]), given)
+        expected |= columns_of(labels, dict(channels), given)
+        shown = table.filter(regex=f"^{prefix}({'|'.join(FAMILIES)})_").columns
+        assert [*shown.str.removeprefix(prefix)] == list(named(given, ["DAPI", "GFP"]))
+        for column, values in expected.items():
+            found = table[f"{prefix}{column}"]
+            np.testing.assert_array_equal(found.iloc[rows], values, err_msg=column)
+            assert len(rows) == 4 or np.isnan(found[1])
+
+
+def test_families_of_nuclei_that_are_not_measured_are_left_out(families):
+    given = families("zernike", "texture")
+    table = measure.measure_objects(beside(), CHANNELS[:1], ["area"], 0, False, given)
+    measured = [name for name in table if "zernike" in name or "texture" in name]
+    assert len(measured) == 30 + 52
+    assert all(name.startswith("ring_") for name in measured)
+
+
+@pytest.mark.filterwarnings("error")
+def test_table_with_families_keeps_its_columns_and_types_without_objects(families):
+    given, objects = families(*FAMILIES), beside()
+    none = {name: labels * 0 for name, labels in objects.items()}
+    full, empty = (
+        measure.measure_objects(each, CHANNELS[:2], DEFAULT, 0, families=given)
+        for each in (objects, none)
+    )
+    assert (len(full), len(empty)) == (4, 0)
+    assert list(full) == list(empty)
+    assert full.dtypes.to_dict() == empty.dtypes.to_dict()
+
+
+def test_table_of_a_batch_without_any_image_has_the_families_of_shapes(families):
+    given = families("zernike", "texture", "colocalization", zernike={"degree": 1})
+    table = measure.batch_table(batch(None), ["area"], ["nuclei", "ring"], given)
+    assert table.schema.names[3:] == [
+        *("label", "area", "zernike_0_0", "zernike_1_1", "on_border"),
+        *("ring_area", "ring_zernike_0_0", "ring_zernike_1_1", "ring_on_border"),
+    ]
+    assert str(table.schema.field("zernike_0_0").type) == "double"
+
+
+def test_nuclei_of_images_without_a_channel_have_no_families_of_it(families):
+    given = families("granularity", "colocalization")
+    two, one = (
+        measure.measure_objects({"nuclei": drawn()}, channels, ["area"], 0, families=given)
+        for channels in (CHANNELS[:2], CHANNELS[:1])
+    )
+    table = measure.batch_table(batch(one, two), ["area"], families=given)
+    assert table.schema.names[3:] == list(two)
+    for name in ("granularity_1_GFP", "colocalization_manders_GFP_DAPI"):
+        assert [value is None for value in table[name].to_pylist()] == [True] * 4 + [False] * 4
+
+
+def test_single_channel_has_no_colocalization_and_needs_no_name(families):
+    given = families("colocalization", "granularity", granularity={"spectrum_length": 1})
+    table = measure.measure_objects({"nuclei": drawn()}, one(RAW), ["area"], 0, families=given)
+    assert list(table) == ["label", "area", "granularity_1", "on_border"]
+
+
+def item_of(field):
+    """An image of a batch."""
+    return SimpleNamespace(
+        field=lambda view: nullcontext(field), read={"labels": drawn()}.get, record={}, facts={}
+    )
+
+
+@pytest.mark.parametrize(("white", "factor"), [(None, 1), (4095, 16)])
+def test_stage_measures_families_by_what_is_white(families, white, factor):
+    given = families("texture", "zernike")
+    options = {"channels": ["DAPI_405", "1"], "properties": ["area"], "frame": 0, "view": {}}
+    options |= {"objects": ["nuclei"], "csv": False, "families": given, "max_intensity": white}
+    item = item_of(opened())
+    measure.compute(item, options)
+    assert len(item.result.columns) == 1 + 1 + 2 * 52 + 30 + 1
+    expected = columns_of(drawn(), {"1": RAW}, given, white or 65535.0)
+    average = item.result["texture_sum_average_3_00_256_1"]
+    np.testing.assert_array_equal(average, expected["texture_sum_average_3_00_256_1"])
+    # Grey levels of two pixels of 2048 on average.
+    assert average[1] == pytest.approx(2 * 2048 / 257 * factor, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "planes", "z", "corrected", "white"),
+    [
+        (np.uint16, 1, "max", False, None),
+        (np.uint16, 5, "max", False, None),
+        (np.uint16, 5, 2, False, None),
+        (np.uint16, 5, "mean", False, 65535),
+        (np.uint8, 5, "sum", False, 5 * 255),
+        # A sum of one plane is that plane.
+        (np.uint8, 1, "sum", False, None),
+        (np.uint8, 1, "max", True, 255),
+        (np.uint8, 5, "sum", True, 5 * 255),
+        (np.float32, 5, "mean", True, None),
+    ],
+)
+def test_white_is_that_of_the_file_where_values_were_computed(dtype, planes, z, corrected, white):
+    field = opened(z=z)
+    field = replace(field, planes=(tuple(range(planes)),) * 3, dtype=np.dtype(dtype))
+    assert measure.white_of(field, corrected) == white

@@ -90,7 +90,9 @@ UNKNOWN = [
     ),
     (
         "measure: {property: [area]}",
-        "measure.property, did you mean properties? (known: objects, channels, properties, ratios)",
+        "measure.property, did you mean properties? (known: objects, channels, properties, ratios, "
+        "families, max_intensity, texture, granularity, radial_distribution, radial_zernikes, "
+        "zernike, colocalization)",
     ),
     (
         "overlay: {colour: red}",

@@ -124,7 +124,7 @@ def test_header_of_an_ome_tiff_gives_times_channels_and_planes(look, root):
     metadata = {"axes": "TZCYX", "Channel": {"Name": ["DAPI", "GFP"]}}
     write(root, "1.ome.tif", image=stack, metadata=metadata)
     found = look()
-    assert extents(found) == [Extent(0.0006, 3, 8)]
+    assert extents(found) == [Extent(0.0006, 3, 8, 2)]
     assert list(found.kinds) == [
         "30 x 20 pixels of uint8, 2 channels (DAPI, GFP), 4 planes, 3 times"
     ]
@@ -134,12 +134,12 @@ def test_header_of_a_joined_field_counts_all_its_files(look, root):
     write(root, *(f"A01_s1_w{w}_z{z}.tif" for w in (1, 2, 3) for z in (1, 2)), image=GREY[:10])
     fields = r"(?P<well>A\d\d)_s(?P<site>\d)_w(?P<channel>\d)_z(?P<z>\d)"
     found = look(metadata={"pattern": fields}, segment="2")
-    assert extents(found) == [Extent(0.0003, 1, 6)]
+    assert extents(found) == [Extent(0.0003, 1, 6, 3)]
     assert list(found.kinds) == ["30 x 10 pixels of uint16, 3 channels (1, 2, 3), 2 planes"]
 
 
 @pytest.mark.parametrize(
-    ("pages", "extent"), [("z", (1, 5)), ("time", (5, 1)), ("channel", (1, 5))]
+    ("pages", "extent"), [("z", (1, 5)), ("time", (5, 1)), ("channel", (1, 5, 5))]
 )
 def test_pages_that_do_not_say_what_they_are_are_what_the_config_says(look, root, pages, extent):
     write(root, "1.tif", image=np.zeros((5, 20, 30), np.uint8), photometric="minisblack")
@@ -172,7 +172,7 @@ def test_files_of_one_ome_tiff_dataset_are_found(look, root):
         ["a.ome.tif", "b.ome.tif"],
         ["c.tif"],
     ]
-    assert extents(found) == [Extent(0.0006, 1, 2)]
+    assert extents(found) == [Extent(0.0006, 1, 2, 2)]
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"<html></html>", bytes(5000)])
@@ -200,9 +200,10 @@ def test_real_microscopes_are_told_by_their_names(look, data):
     assert found.naming == "phenix"
     assert found.incomplete == []
     assert all(len(image.files) > 1 and image.metadata[1] for image in images(found))
-    megapixels, number, layers = extents(found)[0]
+    megapixels, number, layers, channels = extents(found)[0]
     assert (megapixels, number) == (1080 * 1080 / 1e6, 1)
-    assert layers == len(images(found)[0].files)
+    files = images(found)[0].files
+    assert (layers, channels) == (len(files), len({file.channel for file in files}))
 
 
 # Libraries
@@ -539,7 +540,7 @@ def test_sheet_is_read_and_its_files_looked_up(look, root):
         ("x", ("", "A01", "", "", "5")),
         ("3", ("", "B02", "", "", "7")),
     ]
-    assert extents(found) == [Extent(0.0003, 1, 2), Extent(0.0003, 1, 1)]
+    assert extents(found) == [Extent(0.0003, 1, 2, 2), Extent(0.0003, 1, 1)]
     assert found.channel_sets == {("DAPI", "GFP"): "p", ("DAPI",): "q"}
 
 
@@ -597,6 +598,16 @@ def test_plate_map_that_does_not_fit_a_sheet_is_refused(
     path = text(root / "sheet.csv", f"file,{columns}", "a/1.tif,A1,x")
     metadata = {"plate_map": plate, **changes}
     assert refusal(images=path, metadata=metadata) == sentence.format(plate=plate)
+
+
+def test_name_that_tells_a_column_of_a_chosen_family_is_refused(refusal, look, root):
+    write(root, "A01_5.tif")
+    pattern = {"pattern": r"(?P<well>A\d\d)_(?P<granularity_1>\d)"}
+    said = refusal(metadata=pattern, measure={"families": ["granularity"]})
+    assert said.startswith(
+        "images: metadata.pattern tells a column granularity_1, which the tables"
+    )
+    assert look(metadata=pattern, measure={"families": ["texture"]}).columns[-1] == "granularity_1"
 
 
 @pytest.mark.parametrize("column", ["area", "labels", "mask", "pixel_size_um"])

@@ -44,6 +44,7 @@ def test_nothing_runs_again_when_nothing_changed(project: Project):
         ("watershed", "watershed={filters: [{property: area, min: 50 um2}]}"),
         ("measure", "measure={properties: [area]}"),
         ("measure", "measure={channels: segmented}"),
+        ("measure", "measure={families: [zernike]}"),
         ("overlay", "overlay={color: magenta}"),
     ],
 )
@@ -64,6 +65,8 @@ def test_a_setting_reruns_its_stage_and_those_after_it(project: Project, first: 
         "preprocess={background: {tophat: {radius: 5}}}",
         "markers={fraction: {value: 0.3}}",
         "markers={image: {path: seeds}}",
+        "measure={zernike: {degree: 3}}",
+        "measure={max_intensity: 4095}",
         "max_failed=0.5",
     ],
 )

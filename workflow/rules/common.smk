@@ -23,7 +23,7 @@ WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nucleiflow import files, lengths, plan, settings, terminal
+from nucleiflow import families, files, lengths, plan, settings, terminal
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
     "version"
@@ -209,6 +209,11 @@ def settings_of(stage, chosen=CONFIG):
         # They are made where the tables are joined.
         del section["ratios"]
         section["objects"] = OBJECTS
+        section["families"] = families.chosen(section)
+        for name in families.FAMILIES:
+            del section[name]
+        if not section["families"]:
+            del section["max_intensity"]
         # OpenCV's watershed leaves a frame of one pixel without labels.
         opencv = chosen["watershed"]["method"] == "opencv" and FOUND_HERE
         section["frame"] = 1 if opencv else 0
@@ -405,7 +410,8 @@ def facts(wildcards):
     result["set_aside"] = {
         why: (len(paths), paths[0]) for why, paths in dataset.set_aside.items()
     }
-    largest = max(memory(batch, 4) for batch in dataset.batches.values())
+    batches = dataset.batches.values()
+    largest = max(memory(batch, 4, measure_bytes(batch)) for batch in batches)
     return result | {
         "names": list(dataset.batches),
         "batches": len(dataset.batches),
@@ -477,18 +483,67 @@ def mem_mb(wildcards, threads, attempt):
     return int(memory(batch_of(wildcards.batch), threads) * attempt)
 
 
-def memory(batch, threads):
-    workers = min(threads, len(batch.images) * batch.extent.images)
+def memory(batch, threads, pixel=45):
+    workers = workers_of(batch, threads)
     denoise = CONFIG["preprocess"]["denoise"]
     # Seen: 9 bytes a pixel of each time of a series of floats, which are held together.
     series = denoise["method"] == "nlmeans_multi"
     frames = denoise["nlmeans_multi"]["frames"] if series else 0
-    return 400 + workers * (60 + max(45, 12 * frames) * batch.extent.megapixels)
+    return 400 + workers * (60 + max(pixel, 12 * frames) * batch.extent.megapixels)
+
+
+def workers_of(batch, threads):
+    return min(threads, len(batch.images) * batch.extent.images)
 
 
 def runtime(wildcards, attempt):
     """Minutes: a generous second a megapixel and stage, whatever the number of threads."""
     return int((5 + batch_of(wildcards.batch).work / 60) * attempt)
+
+
+# Seconds a megapixel for each channel, pair of channels or shape: seen with 280 nuclei in it that
+# have all grey levels.
+FAMILY_SECONDS = {
+    "texture": 1,
+    "granularity": 1,
+    "radial_distribution": 1,
+    "radial_zernikes": 0.5,
+    "zernike": 0.5,
+    "colocalization": 4,
+}
+
+
+def measured_channels(batch):
+    which = CONFIG["measure"]["channels"]
+    if isinstance(which, list):
+        return len(which)
+    return batch.extent.channels if which == "all" else 1
+
+
+def measure_bytes(batch):
+    """Bytes a pixel: with families up to 90 were seen, and 8 for each channel that is held."""
+    chosen = CONFIG["measure"]["families"]
+    held = measured_channels(batch) if "colocalization" in chosen else 0
+    return 110 + 8 * held if chosen else 45
+
+
+def measure_mem_mb(wildcards, threads, attempt):
+    batch = batch_of(wildcards.batch)
+    return int(memory(batch, threads, measure_bytes(batch)) * attempt)
+
+
+def measure_runtime(wildcards, threads, attempt):
+    """Minutes: as of other stages, and for families what they were seen to take."""
+    batch = batch_of(wildcards.batch)
+    channels = measured_channels(batch)
+    times = dict.fromkeys(FAMILY_SECONDS, channels)
+    times["texture"] *= len(CONFIG["measure"]["texture"]["scale"])
+    times |= {"zernike": 1, "colocalization": channels * (channels - 1) / 2}
+    seconds = sum(
+        FAMILY_SECONDS[name] * times[name] for name in CONFIG["measure"]["families"]
+    )
+    seconds *= len(OBJECTS) / workers_of(batch, threads)
+    return int((5 + batch.work * (1 + seconds) / 60) * attempt)
 
 
 def of_batches(folder):

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from nucleiflow.batch import Batch, open_batch
+from nucleiflow.families import named
 from nucleiflow.field import Field, pick
 from nucleiflow.flat_field import corrected
-from nucleiflow.images import ImageError
-from nucleiflow.labels import border_pixels
+from nucleiflow.images import ImageError, full_scale
+from nucleiflow.labels import border_pixels, numbered
 from nucleiflow.properties import of_intensity, of_objects
 from nucleiflow.quality import of_channel, of_nuclei
 
@@ -62,6 +64,8 @@ def measure_objects(
     properties: list[str],
     frame: int,
     nuclei: bool = True,
+    families: dict[str, dict] | None = None,
+    white: float | None = None,
 ) -> pd.DataFrame:
     """Measure nuclei, and what belongs to each, in one or more channels.
 
@@ -73,37 +77,68 @@ def measure_objects(
         As in `measure`. Only nuclei keep off the frame.
     nuclei : bool
         Measure nuclei, too. Their `label` and `on_border` are always there.
+    families : dict of dict
+        Options of CellProfiler's families of measurements, see `nucleiflow.families`. For
+        `colocalization` all channels are in memory.
+    white : float or None
+        Intensity that is white to these families, see `nucleiflow.cellprofiler.columns_of`.
 
     Returns
     -------
     DataFrame
-        That of `measure`, and the same columns for each of the other objects, with its name and
-        `_` before theirs, `label` left out. Of an object without a pixel, `area` and `num_pixels`
-        are 0, `on_border` is false, and other values are missing.
+        That of `measure` with the columns of the families before `on_border`, and the same columns
+        for each of the other objects, with its name and `_` before theirs, `label` left out. Of an
+        object without a pixel, `area` and `num_pixels` are 0, `on_border` is false, and other
+        values are missing.
     """
     properties_of = dict.fromkeys(objects, properties) | ({} if nuclei else {"nuclei": []})
-    parts = {name: [_shapes(objects[name], properties_of[name])] for name in objects}
-    for channel, raw in channels:
+    families = families or {}
+    measured = [name for name in objects if families and (nuclei or name != "nuclei")]
+    numbers = {name: numbered(objects[name]) for name in measured}
+    if families:
+        # Its import takes a second.
+        from nucleiflow.cellprofiler import columns_of
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in objects}
+    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in objects}
+    names: dict[str, None] = {}
+    for group in _groups(channels, "colocalization" in families):
+        names |= dict.fromkeys(group)
         for name, labels in objects.items():
-            part = _intensities(labels, raw, properties_of[name])
-            parts[name].append(part.add_suffix(f"_{channel}") if channel else part)
+            if len(group) < 2:
+                parts[name].append(_properties(labels, group, properties_of[name]))
+            if name in numbers:
+                found[name] |= columns_of(numbers[name], group, families, white)
     tables = []
     for name, labels in objects.items():
+        table = _typed(pd.concat(parts[name], axis=1), properties_of[name])
+        columns = named(families, list(names)) if name in numbers else []
+        extra = pd.DataFrame({column: found[name][column] for column in columns}, table.index)
+        table = pd.concat([table, extra], axis=1)
         inset = frame if name == "nuclei" else 0
-        table = _typed(pd.concat(parts[name], axis=1), labels, properties_of[name], inset)
+        table["on_border"] = table["label"].isin(np.unique(border_pixels(labels, inset)))
         tables.append(table if name == "nuclei" else _beside(tables[0], table, name))
-    return pd.concat(tables, axis=1)
+    # Copied into one piece, without which pandas complains of hundreds of columns.
+    return pd.concat(tables, axis=1).copy()
 
 
-def _typed(
-    table: pd.DataFrame, labels: np.ndarray, properties: list[str], frame: int
-) -> pd.DataFrame:
-    """The columns of one kind of objects in their order and types, with `on_border`."""
+def _groups(
+    channels: Iterable[tuple[str, np.ndarray]], pairs: bool
+) -> Iterator[dict[str, np.ndarray]]:
+    """No channel, each channel, and each two channels where pairs are asked for."""
+    yield {}
+    held = {}
+    for name, raw in channels:
+        yield {name: raw}
+        if pairs:
+            held[name] = raw
+    for pair in combinations(held, 2):
+        yield {name: held[name] for name in pair}
+
+
+def _typed(table: pd.DataFrame, properties: list[str]) -> pd.DataFrame:
+    """The columns of one kind of objects in their order and types."""
     table = table[_in_order(table.columns, ["label", *properties])]
-    whole = [name for name in table if _is_whole(name)]
-    table = table.astype({name: np.int64 if name in whole else np.float64 for name in table})
-    table["on_border"] = table["label"].isin(np.unique(border_pixels(labels, frame)))
-    return table
+    return table.astype({name: np.int64 if _is_whole(name) else np.float64 for name in table})
 
 
 def _beside(nuclei: pd.DataFrame, table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -121,21 +156,21 @@ def _is_whole(column: str) -> bool:
     return column in COUNTS or column.startswith("bbox-")
 
 
-def _shapes(labels: np.ndarray, properties: list[str]) -> pd.DataFrame:
-    """The properties of shape, a row an object in the order of the labels, with `label`."""
-    shapes = [name for name in properties if not of_intensity(name)]
-    return of_objects(labels, None, shapes)
-
-
-def _intensities(labels: np.ndarray, raw: np.ndarray, properties: list[str]) -> pd.DataFrame:
-    """The properties of one channel, a row an object in the order of the labels."""
+def _properties(
+    labels: np.ndarray, channels: dict[str, np.ndarray], properties: list[str]
+) -> pd.DataFrame:
+    """The properties of one channel, or those of shape and `label`, a row an object by label."""
+    wanted = [name for name in properties if of_intensity(name) == bool(channels)]
+    if not channels:
+        return of_objects(labels, None, wanted)
+    ((name, raw),) = channels.items()
     if labels.shape != raw.shape:
         raise ImageError(
             f"the labels have {labels.shape} pixels and the image {raw.shape}: "
             "the image changed while the workflow ran, run it again"
         )
-    wanted = [name for name in properties if of_intensity(name)]
-    return of_objects(labels, raw, wanted).drop(columns="label")
+    table = of_objects(labels, raw, wanted).drop(columns="label")
+    return table.add_suffix(f"_{name}") if name else table
 
 
 def _in_order(columns: Iterable[str], names: list[str]) -> list[str]:
@@ -176,6 +211,18 @@ def looked_at(
         quality["channels"][name] = of_channel(raw, places, camera)
 
 
+def white_of(field: Field, corrected: bool) -> float | None:
+    """Intensity that is white where the type of a channel does not tell, as that of its file does.
+
+    That is where light was corrected, and in means and sums of planes.
+    """
+    planes = max(map(len, field.planes))
+    projection = field.view.z if planes > 1 else None
+    if field.dtype.kind not in "ui" or not (corrected or projection in ("mean", "sum")):
+        return None
+    return full_scale(field.dtype) * (planes if projection == "sum" else 1)
+
+
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
@@ -183,7 +230,7 @@ def compute(item, settings: dict) -> dict:
     view, which, csv, objects = (
         settings.pop(key) for key in ("view", "channels", "csv", "objects")
     )
-    illumination = settings.pop("illumination", None)
+    illumination, white = (settings.pop(key, None) for key in ("illumination", "max_intensity"))
     labels = {"nuclei": item.read("labels")}
     labels |= {name: item.read(name) for name in objects if name != "nuclei"}
     with item.field(view) as field:
@@ -195,7 +242,10 @@ def compute(item, settings: dict) -> dict:
         # Object 1 can be the background.
         nuclei = np.maximum(labels["nuclei"], 1) - 1 if background else labels["nuclei"]
         channels = looked_at(field, even, chosen, nuclei, settings["frame"], quality)
-        table = measure_objects(labels, channels, nuclei="nuclei" in objects, **settings)
+        white = white or white_of(field, illumination is not None)
+        table = measure_objects(
+            labels, channels, nuclei="nuclei" in objects, white=white, **settings
+        )
     item.facts |= {"objects": len(table), "quality": quality}
     # From which the size of their pixels follows, after crop and resize.
     item.facts["size"] = labels["nuclei"].shape
@@ -211,7 +261,10 @@ def as_csv(table: pd.DataFrame) -> bytes:
 
 
 def batch_table(
-    batch: Batch, properties: list[str], objects: Sequence[str] = ("nuclei",)
+    batch: Batch,
+    properties: list[str],
+    objects: Sequence[str] = ("nuclei",),
+    families: dict[str, dict] | None = None,
 ) -> pa.Table:
     """The tables of a batch's images in one, with the names of directory, batch and image.
 
@@ -224,7 +277,8 @@ def batch_table(
     ]
     if not tables:
         nothing = dict.fromkeys(["nuclei", *objects], np.zeros((1, 1), np.int32))
-        table = measure_objects(nothing, [], properties, 0, "nuclei" in objects).assign(image="")
+        table = measure_objects(nothing, [], properties, 0, "nuclei" in objects, families)
+        table = table.assign(image="")
     else:
         # Columns of the image with the most channels come first. Empty tables have their say.
         widest = max(tables, key=lambda table: table.shape[1])
@@ -237,9 +291,13 @@ def batch_table(
 
 if "snakemake" in globals():
     with open_batch(snakemake) as batch:
+        if batch.settings["families"]:
+            # Once, and not in each worker.
+            from nucleiflow import cellprofiler  # noqa: F401
         batch.map(compute)
+        chosen = [batch.settings[key] for key in ("properties", "objects", "families")]
         pq.write_table(
-            batch_table(batch, batch.settings["properties"], batch.settings["objects"]),
+            batch_table(batch, *chosen),
             batch.folder / "objects.parquet",
             compression="zstd",
             # Numbers hardly repeat: looking for it doubles the time to write and to read them.

@@ -299,8 +299,9 @@ def _extent(folder: str, images: list[Image], look: Look, kinds: dict[str, None]
         if header is not None:
             kinds[_described(header)] = None
             times = sum(times for _, times in header.scenes)
-            layers = len(header.names) * header.planes
-            return Extent(header.height * header.width / 1e6, times, layers)
+            channels = len(header.names)
+            megapixels = header.height * header.width / 1e6
+            return Extent(megapixels, times, channels * header.planes, channels)
     return FALLBACK
 
 

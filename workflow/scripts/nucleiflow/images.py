@@ -15,6 +15,11 @@ class ImageError(ValueError):
     """Why one image cannot be processed, in a sentence for a biologist."""
 
 
+def full_scale(dtype: np.dtype) -> float:
+    """The largest value of so many bits, which is white to CellProfiler; 1 where no integer."""
+    return float(2 ** (8 * dtype.itemsize) - 1) if dtype.kind in "ui" else 1.0
+
+
 def encode_tiff(path: Path, image: np.ndarray) -> None:
     """Write an array as a compressed TIFF of one page."""
     options = {"photometric": "minisblack", "compression": "zlib", "metadata": None}

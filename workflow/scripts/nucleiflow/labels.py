@@ -21,3 +21,15 @@ def outlines(labels: np.ndarray) -> np.ndarray:
     edge[:, 1:] |= differs
     edge[:, :-1] |= differs
     return edge & (labels > 0)
+
+
+def numbered(labels: np.ndarray) -> np.ndarray:
+    """The same objects with the numbers 1..n in the same order, where numbers may be missing.
+
+    (Y, X) arrays of int32. Background is 0, also where it was below.
+    """
+    numbers = np.unique(labels)
+    inside = numbers[numbers > 0]
+    if numbers.size and numbers[0] >= 0 and inside.size == numbers[-1]:
+        return labels
+    return (np.searchsorted(inside, labels, side="right") * (labels > 0)).astype(np.int32)

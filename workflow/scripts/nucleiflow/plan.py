@@ -51,12 +51,13 @@ class Image(NamedTuple):
 class Extent(NamedTuple):
     """How large the images of a directory are, from the header of the largest.
 
-    Megapixels of a plane, images in a file (scenes and times), channels times planes.
+    Megapixels of a plane, images in a file (scenes and times), channels times planes, channels.
     """
 
     megapixels: float
     images: int = 1
     layers: int = 1
+    channels: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Batch:
         """Megapixels to segment, and a tenth of those to read: an estimate from file sizes."""
         largest = max(image.size for image in self.images) or 1
         shares = sum(max(image.size / largest, 0.1) for image in self.images)
-        megapixels, images, layers = self.extent
+        megapixels, images, layers, _ = self.extent
         return shares * images * megapixels * (1 + 0.1 * layers)
 
     @functools.cached_property

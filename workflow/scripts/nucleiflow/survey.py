@@ -133,8 +133,9 @@ def _check_libraries(found: Dataset) -> None:
 def _is_taken(name: str, config: dict) -> bool:
     """Whether the tables have, or may have, a column of this name."""
     beside = secondary(config)
-    prefixes = ("intensity_", "seconds_", "ratio_", *(f"{name}_" for name in beside))
-    prefixes += tuple(f"{column.name}_" for column in columns.CHANNELS)
+    prefixes = ("intensity", "seconds", "ratio", *config["measure"]["families"], *beside)
+    prefixes += tuple(column.name for column in columns.CHANNELS)
+    prefixes = tuple(f"{prefix}_" for prefix in prefixes)
     return name in RESERVED or columns.find(name) is not None or name.startswith(prefixes)
 
 
