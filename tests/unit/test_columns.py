@@ -47,13 +47,31 @@ def test_a_column_is_of_an_object_a_property_and_a_channel(name, expected):
 
 
 def test_ratios_of_the_config_are_columns_too():
-    others = columns.ratio_columns({"nuclear": "intensity_mean / cytoplasm_intensity_mean"})
+    others = columns.added({"nuclear": "intensity_mean / cytoplasm_intensity_mean"}, None)
     assert found("ratio_nuclear_GFP") is None
     assert found("ratio_nuclear_GFP", others) == ("nuclei", "ratio_nuclear", (), "GFP")
     assert columns.renamed(["ratio_nuclear_GFP"], (), others) == [("Nuclei_Ratio_nuclear_GFP", 1.0)]
     name = "ratio_nuclear_GFP"
     unit, meaning = columns.explained(columns.find(name, others), name)
     assert (unit, meaning) == ("", "channel GFP: intensity_mean / cytoplasm_intensity_mean")
+
+
+def test_families_are_columns_too():
+    chosen = {"texture": {"scale": [3], "gray_levels": 256}, "colocalization": {"metrics": ["rwc"]}}
+    chosen |= {"zernike": {"degree": 9}, "granularity": {"spectrum_length": 16}}
+    others = columns.added(None, chosen)
+    theirs = {
+        "texture_contrast_3_00_256_DAPI": "Nuclei_Texture_Contrast_DAPI_3_00_256",
+        "cells_granularity_1_GFP": "Cells_Granularity_1_GFP",
+        "granularity_16_GFP": "Nuclei_Granularity_16_GFP",
+        "zernike_9_1": "Nuclei_AreaShape_Zernike_9_1",
+        "colocalization_rwc_DAPI_GFP": "Nuclei_Correlation_RWC_DAPI_GFP",
+    }
+    names = list(theirs)
+    assert [name for name, _ in columns.renamed(names, (), others)] == list(theirs.values())
+    assert all(columns.find(name) is None for name in names)
+    meaning = columns.explained(columns.find(names[1], others), names[1])[1]
+    assert meaning.startswith("cells, channel GFP: share of the intensity")
 
 
 def test_every_property_is_found_under_its_own_name_and_explained():

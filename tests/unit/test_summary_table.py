@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import median_abs_deviation
 
 import summary_table
-from nucleiflow.columns import ratio_columns
+from nucleiflow.columns import added
 from nucleiflow.controls import Controls
 from nucleiflow.derived import OURS
 from nucleiflow.job import JobError
@@ -225,7 +225,7 @@ MEASURED = {
     ],
 )
 def test_a_property_stands_for_its_columns_of_all_channels(measurements, expected):
-    others = ratio_columns({"n": "intensity_mean / cells_intensity_mean"})
+    others = added({"n": "intensity_mean / cells_intensity_mean"}, None)
     assert summary_table.chosen(measurements, MEASURED, others) == expected
 
 

@@ -559,11 +559,17 @@ def overlays(wildcards):
     return of_batches("overlay") if "overlay" in CONFIG["keep"] else []
 
 
-# What follows from what is measured where tables are joined.
+# Columns of objects beside properties: arguments of nucleiflow.columns.added.
 ADDED = {
+    "ratios": CONFIG["measure"]["ratios"],
+    "chosen": families.chosen(CONFIG["measure"]),
+}
+# What follows from what is measured where tables are joined.
+FOLLOWING = {
     "pixel_size_um": CONFIG["pixel_size_um"],
     "crop": CONFIG["preprocess"]["crop"],
-    "ratios": CONFIG["measure"]["ratios"],
+    "ratios": ADDED["ratios"],
+    "families": ADDED["chosen"],
     "naming": CONFIG["naming"],
 }
 
@@ -593,7 +599,7 @@ def summary_settings(wildcards):
     controls = found().controls
     return CONFIG["summary"] | {
         "controls": controls and controls._asdict(),
-        "ratios": CONFIG["measure"]["ratios"] or {},
+        "added": ADDED,
     }
 
 

@@ -63,7 +63,7 @@ rule object_table:
         plans=os.path.dirname(PLAN),
         metadata=metadata,
         plate_map=plate_map(),
-        added=ADDED,
+        added=FOLLOWING,
         modules=modules("object_table"),
     script:
         "../scripts/object_table.py"
@@ -109,7 +109,7 @@ rule column_table:
         mem_mb=500,
         runtime=10,
     params:
-        ratios=CONFIG["measure"]["ratios"],
+        added=ADDED,
         modules=modules("column_table"),
     script:
         "../scripts/column_table.py"

@@ -54,7 +54,7 @@ if "snakemake" in globals():
     with logged(snakemake):
         params, source = snakemake.params, snakemake.input
         images, groups = header(Path(source.images)), header(Path(source.summary))
-        others = columns.ratio_columns(params.ratios or {})
+        others = columns.added(**params.added)
         summary_explained = functools.partial(columns.summary_explained, others=others)
         lines = [
             *object_rows(pq.read_schema(source.objects), images, others),

@@ -41,12 +41,15 @@ class Added(NamedTuple):
         Whether any image has a pixel size.
     pixel_size_um, crop, ratios, naming
         Those of the config.
+    families : dict or None
+        Options of the families that are measured.
     """
 
     in_um: bool = False
     pixel_size_um: float | str | None = None
     crop: dict | None = None
     ratios: dict[str, str] | None = None
+    families: dict[str, dict] | None = None
     naming: str = "skimage"
 
 
@@ -92,10 +95,11 @@ def write_objects(
     Objects of `excluded` images, by batch and name, are left out. Returns the number of objects.
     """
     ratios = added.ratios or {}
-    made = derived(objects_schema(parts, known.schema), known.schema.names, added.in_um, ratios)
+    others = columns.added(ratios, added.families)
+    measured = objects_schema(parts, known.schema)
+    made = derived(measured, known.schema.names, added.in_um, ratios, others)
     schema, factors = made.schema, []
     if added.naming == "cellprofiler":
-        others = columns.ratio_columns(ratios)
         schema, factors = in_cellprofilers_names(schema, known.schema.names, others)
     texts = [field.name for field in schema if field.type == TEXT]
     options = {"compression": "zstd", "use_dictionary": texts, "store_schema": False}

@@ -303,12 +303,12 @@ def _spread(values: np.ndarray) -> float:
 if "snakemake" in globals():
     with logged(snakemake):
         settings = dict(snakemake.params.settings)
-        controls, ratios = settings.pop("controls"), settings.pop("ratios")
+        controls, added = settings.pop("controls"), settings.pop("added")
         table = summary_table(
             Path(snakemake.input.images),
             Path(snakemake.input.objects),
             controls=controls and Controls(**controls),
-            others=columns.ratio_columns(ratios),
+            others=columns.added(**added),
             **settings,
         )
         with replaced(Path(snakemake.output[0])) as part:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from nucleiflow import families
+
 # What belongs to a nucleus and is measured in its row, in columns that begin with this and `_`.
 SECONDARY = ("cells", "cytoplasm", "ring")
 PIXELS, SQUARE, IMAGE = "pixels", "square pixels", "units of the image"
@@ -493,10 +495,26 @@ def micrometre_columns(column: Column) -> tuple[Column, ...]:
     return (Column(name, unit, meaning, f"{column.cellprofiler}_{ending}"),)
 
 
-def ratio_columns(ratios: dict[str, str]) -> tuple[Column, ...]:
-    """Those of `measure: ratios`."""
-    return tuple(
-        Column(f"ratio_{name}", "", sides, f"Ratio_{name}") for name, sides in ratios.items()
+def added(ratios: dict[str, str] | None, chosen: dict[str, dict] | None) -> tuple[Column, ...]:
+    """What the config adds to properties.
+
+    Parameters
+    ----------
+    ratios : dict or None
+        `measure: ratios`.
+    chosen : dict or None
+        The options of the families that it switches on, by their names.
+    """
+    return (
+        *(
+            Column(f"ratio_{name}", "", sides, f"Ratio_{name}")
+            for name, sides in (ratios or {}).items()
+        ),
+        *(
+            Column(column.name, column.unit, column.meaning, column.cellprofiler)
+            for family, options in (chosen or {}).items()
+            for column in families.columns(family, options)
+        ),
     )
 
 

@@ -71,7 +71,11 @@ class Derived(NamedTuple):
 
 
 def derived(
-    schema: pa.Schema, known: Iterable[str], in_um: bool, ratios: dict[str, str]
+    schema: pa.Schema,
+    known: Iterable[str],
+    in_um: bool,
+    ratios: dict[str, str],
+    others: Iterable[Column] = (),
 ) -> Derived:
     """What to add to the columns that are measured.
 
@@ -86,6 +90,8 @@ def derived(
     ratios : dict
         `measure: ratios` of the config: `COLUMN / COLUMN` by name. Where neither tells a channel,
         there is a ratio for each.
+    others : iterable of Column
+        See `columns.find`.
 
     Raises
     ------
@@ -102,7 +108,10 @@ def derived(
             scaled[name] = field.name, power
             fields.append(pa.field(name, pa.float64()))
     names = [field.name for field in fields if field.name not in known]
-    made = [each for name, sides in ratios.items() for each in ratios_of(name, sides, names)]
+    channels = {
+        name: found.channel for name in names if (found := columns.find(name, others)) is not None
+    }
+    made = [each for name, sides in ratios.items() for each in ratios_of(name, sides, channels)]
     fields += [pa.field(each.name, pa.float64()) for each in made]
     return Derived(schema, pa.schema(fields), scaled, tuple(made))
 
@@ -114,36 +123,36 @@ def in_micrometres(name: str, found: columns.Found) -> str:
     return f"{name.removesuffix(channel).removesuffix(found.column.name)}{column.name}{channel}"
 
 
-def ratios_of(name: str, sides: str, names: list[str]) -> list[Ratio]:
-    """The columns of a ratio: one, or one for each channel."""
+def ratios_of(name: str, sides: str, measured: dict[str, str]) -> list[Ratio]:
+    """The columns of a ratio: one, or one for each channel.
+
+    `measured` are the channels of all columns by their names, empty where they are of none.
+    """
     above, below = (side.strip() for side in sides.split("/"))
-    if above in names and below in names:
+    if above in measured and below in measured:
         return [Ratio(f"ratio_{name}", above, below)]
     channels = {
-        side: [other.removeprefix(f"{side}_") for other in names if _is_channel_of(other, side)]
+        side: [
+            channel
+            for column, channel in measured.items()
+            if channel and column == f"{side}_{channel}"
+        ]
         for side in (above, below)
     }
     found = []
     for channel in channels[above] or channels[below]:
-        pair = (above, below)
-        pair = [side if side in names else f"{side}_{channel}" for side in pair]
-        if set(pair) <= set(names):
+        pair = [side if side in measured else f"{side}_{channel}" for side in (above, below)]
+        if set(pair) <= set(measured):
             found.append(Ratio(f"ratio_{name}_{channel}", *pair))
     if not found:
         missing = next(
-            (side for side in (above, below) if side not in names and not channels[side]), above
+            (side for side in (above, below) if side not in measured and not channels[side]), above
         )
         raise JobError(
             f"config: measure.ratios.{name} names {missing}, which is not measured: there are "
-            f"{', '.join(names)}"
+            f"{', '.join(measured)}"
         )
     return found
-
-
-def _is_channel_of(name: str, side: str) -> bool:
-    """Whether a column is that of a channel under a name without one."""
-    found = columns.find(name)
-    return bool(found and found.channel and name == f"{side}_{found.channel}")
 
 
 def is_in_um(records: list[dict], pixel_size_um: float | str | None) -> bool:

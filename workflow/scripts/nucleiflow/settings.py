@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
-from nucleiflow import columns, lengths
+from nucleiflow import columns, families, lengths
 from nucleiflow.columns import Column
 
 TYPES = {
@@ -130,12 +130,15 @@ def load(config: dict, schema: dict) -> dict:
             f"config: {key} is set, which leaves no place to watershed.background true, set one of "
             "them back"
         )
-    for name, sides in (settings["measure"]["ratios"] or {}).items():
-        _check_ratio(f"measure.ratios.{name}", name, sides, settings["measure"], made)
+    measure = settings["measure"]
+    chosen = families.chosen(measure)
+    for name, sides in (measure["ratios"] or {}).items():
+        others = columns.added(None, chosen)
+        _check_ratio(f"measure.ratios.{name}", name, sides, measure, made, others)
     if settings["summary"]["measurements"] != "auto":
-        ratios = columns.ratio_columns(settings["measure"]["ratios"] or {})
+        others = columns.added(measure["ratios"], chosen)
         for name in settings["summary"]["measurements"]:
-            _check_measured("summary.measurements", name, settings["measure"], made, ratios)
+            _check_measured("summary.measurements", name, measure, made, others)
     for name in settings["measure"]["objects"]:
         if settings["measure"]["objects"] != "all" and name not in ("nuclei", *made):
             key = "cells.ring.width" if name == "ring" else "cells.method"
@@ -145,7 +148,14 @@ def load(config: dict, schema: dict) -> dict:
     return settings
 
 
-def _check_ratio(key: str, name: str, sides: str, measure: dict, beside: tuple[str, ...]) -> None:
+def _check_ratio(
+    key: str,
+    name: str,
+    sides: str,
+    measure: dict,
+    beside: tuple[str, ...],
+    others: Iterable[Column],
+) -> None:
     """A ratio has a plain name and is of two columns that are measured."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ConfigError(
@@ -158,7 +168,7 @@ def _check_ratio(key: str, name: str, sides: str, measure: dict, beside: tuple[s
             "intensity_mean / cytoplasm_intensity_mean"
         )
     for part in parts:
-        _check_measured(key, part, measure, beside)
+        _check_measured(key, part, measure, beside, others)
 
 
 def _check_measured(
