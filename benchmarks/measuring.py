@@ -3,9 +3,8 @@
 The image is a simulated field of 16 bits with its true nuclei. First come the default properties,
 as far as scikit-image knows them, then all that both know, then each of these alone. What it does
 not know is compared to nothing. Numbers of quality follow, and what a plain blur of the image takes
-beside them. CellProfiler's families come last, with default options, an intensity of 4095 for
-white, and as a second channel the first, turned over. The best of several rounds counts, taken in
-turn.
+beside them. CellProfiler's families come last, with default options, white at 4095, and the
+image turned over as a second channel. The best of several rounds counts, taken in turn.
 """
 
 import argparse

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nucleiflow import columns as known
 from nucleiflow import settings
 from nucleiflow.families import COLOCALIZATION, FAMILIES, chosen, columns, named
 
@@ -121,6 +122,17 @@ def test_columns_of_channels_are_each_one_of_cellprofiler(families):
     assert once == [
         f"colocalization_overlap_{pair}" for pair in ("DAPI_GFP", "DAPI_Cy5", "GFP_Cy5")
     ]
+
+
+@pytest.mark.parametrize("of", ["", "cytoplasm_"])
+def test_columns_are_found_by_name_in_the_tables(families, of):
+    others = [
+        known.Column(*each[:4]) for name in FAMILIES for each in columns(name, families()[name])
+    ]
+    for name, theirs in named(families(), ["DAPI", "1"]).items():
+        found = known.find(of + name, others)
+        spelt = (of or "nuclei_").capitalize() + theirs
+        assert known.cellprofiler(found, of + name) == (spelt, 1.0)
 
 
 def test_columns_stand_by_family_then_by_measurement_then_by_channel(families):
