@@ -106,7 +106,7 @@ def gallery(title: str, text: str, pictures: Sequence[tuple[str, str, bytes]]) -
 
 def rows_to_show(images: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Flagged images, at most `FLAGGED` from all of them, and others by lot."""
-    flagged = images[images["flags"].map(bool)]
+    flagged = images[images["flagged"]]
     return drawn_by_lot(flagged, FLAGGED), drawn_by_lot(images.drop(flagged.index), count)
 
 
@@ -153,5 +153,5 @@ if "snakemake" in globals():
         chosen = rows_to_show(images, snakemake.params.settings["pictures"])
         limit = min(LARGEST, BUDGET // max(sum(map(len, chosen)), 1))
         galleries = [pictures_of(rows, path.parent, limit) for rows in chosen]
-        page = pictures_page(*galleries, int(images["flags"].map(bool).sum()))
+        page = pictures_page(*galleries, int(images["flagged"].sum()))
         pages.write(Path(snakemake.output[0]), page)

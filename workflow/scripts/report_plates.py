@@ -37,6 +37,7 @@ DOSES = (
     "their median. A curve that jumps between neighbouring doses has too few wells or follows the "
     "plate (see the heat maps); a flat one has no effect, or its doses are too low or too high."
 )
+NO_WELLS = "No well is called as on a plate, such as A01, or none has a value."
 NO_DOSES = "No well that is no control has a dose and a value."
 UNIT = re.compile(r"(.*[^\W\d_])[\s_(\[]+([pnuµm]?M|[pnuµm]?g[_/]m?[lL]|%)[)\]]?")
 
@@ -60,29 +61,33 @@ def wells_of(
     images = images[images["well"] != ""]
     by_well = images.groupby(["plate_of", "well"], sort=False)
     table = pd.DataFrame({"images": by_well.size()})
-    table["failed"] = (~images["ok"]).groupby([images["plate_of"], images["well"]]).sum()
-    flagged = images["flags"].map(bool)
-    table["flagged"] = flagged.groupby([images["plate_of"], images["well"]]).sum()
+    table["failed"] = table["images"] - by_well["ok"].sum()
+    table["flagged"] = by_well["flagged"].sum()
     used = images[images["used"]].groupby(["plate_of", "well"])
     table["objects_an_image"] = used["objects"].mean()
     for measure, values in measured:
         medians = {key: float(np.median(part)) for key, part in values.items() if len(part)}
         table[f"median_{measure.name}"] = [medians.get(key, np.nan) for key in table.index]
     others = [name for name in told if name not in ("plate", "well")]
+    others = [name for name in others if (images[name] != "").any()]
     kept = [name for name in others if by_well[name].nunique().max() == 1]
     table = by_well[kept].first().join(table) if kept else table
     return table.reset_index(names=["plate", "well"])
 
 
-def place_of(well: str) -> tuple[int, int]:
-    """Row and column of a well such as `B03`, from 0."""
-    letters = well.rstrip("0123456789")
-    return names.ROWS.index(letters), int(well[len(letters) :]) - 1
+def place_of(well: str) -> tuple[int, int] | None:
+    """Row and column of a well such as `B03`, from 0; None where it is called otherwise."""
+    try:
+        name = names.well(well)
+    except ValueError:
+        return None
+    letters = name.rstrip("0123456789")
+    return names.ROWS.index(letters), int(name[len(letters) :]) - 1
 
 
-def plate_shape(wells: Iterable[str]) -> tuple[int, int]:
+def plate_shape(places: Iterable[tuple[int, int]]) -> tuple[int, int]:
     """Rows and columns of the smallest usual plate that has these wells."""
-    rows, columns = (max(each) + 1 for each in zip(*map(place_of, wells), strict=True))
+    rows, columns = (max(each) + 1 for each in zip(*places, strict=True))
     return next(shape for shape in FORMATS if shape[0] >= rows and shape[1] >= columns)
 
 
@@ -96,7 +101,12 @@ def plate_plots(wells: pd.DataFrame, shown: Sequence[Measure]) -> list[Plot]:
     shown : sequence of Measure
         Columns of `wells`.
     """
-    shape = plate_shape(wells["well"])
+    wells = wells.assign(place=wells["well"].map(place_of))
+    # OME-Zarr plates may call their wells as they like.
+    wells = wells[wells["place"].notna()]
+    if wells.empty:
+        return []
+    shape = plate_shape(wells["place"])
     plates = list(wells.groupby("plate", sort=False))
     most = max(PANELS // max(len(shown), 1) // plots.PANELS, 1) * plots.PANELS
     made = []
@@ -124,7 +134,7 @@ def plate_plots(wells: pd.DataFrame, shown: Sequence[Measure]) -> list[Plot]:
 
 def plate_panel(plate: pd.DataFrame, column: str, shape: tuple[int, int]) -> list[np.ndarray]:
     """Values of a plate's wells, which of them failed, and which are flagged: arrays of a shape."""
-    places = tuple(np.array([place_of(well) for well in plate["well"]]).T)
+    places = tuple(np.array(plate["place"].tolist()).T)
     panel = [np.full(shape, np.nan), np.zeros(shape, bool), np.zeros(shape, bool)]
     panel[0][places] = plate[column]
     panel[1][places] = plate["failed"] == plate["images"]
@@ -228,7 +238,8 @@ if "snakemake" in globals():
             folder.mkdir()
             pages.write(folder / "wells.csv", wells.to_csv(index=False))
             drawn = report.drawn(plate_plots(wells, shown), folder)
-            parts = [pages.paragraph(PLATES), not_measured(missing), *drawn]
+            parts = [pages.paragraph(PLATES), not_measured(missing)]
+            parts.append(pages.flow(drawn) if drawn else pages.paragraph(NO_WELLS, "note"))
             pages.write(folder / "plates.html", pages.page("Plates", parts))
             if dose := dose_column(wells, told, settings["dose"]):
                 drawn = report.drawn(dose_plots(wells, shown, dose, told), folder)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nucleiflow import derived, groups, pages, plots, report
+from nucleiflow import columns, derived, groups, pages, plots, report
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 from nucleiflow.report import Measure, Plot
@@ -148,6 +148,7 @@ def measured_by_group(
         Of those, and `plate_of`, the plate or else the directory.
     """
     names = derived.own_names(pq.read_schema(path))
+    in_file = [names[key] for key in keys]
 
     def group_of(key: groups.Key) -> groups.Key:
         row = dict(zip(keys, key, strict=True))
@@ -155,8 +156,12 @@ def measured_by_group(
         return tuple(row[name] for name in group)
 
     for measure in wanted:
-        values = groups.values_of(path, [names[key] for key in keys], names[measure.name])
-        yield measure, groups.regrouped(values, group_of)
+        values = groups.regrouped(groups.values_of(path, in_file, names[measure.name]), group_of)
+        if names[measure.name] != measure.name:
+            # The file has CellProfiler's names, and its units.
+            _, factor = columns.cellprofiler(columns.find(measure.name), measure.name)
+            values = {key: part / np.float32(factor) for key, part in values.items()}
+        yield measure, values
 
 
 if "snakemake" in globals():

@@ -114,7 +114,7 @@ QUALITY = (
 def run_facts(images: pd.DataFrame, objects: int) -> list[tuple[str, object, bool]]:
     """The numbers to be seen first: label, value, and whether it is a bad sign."""
     failed = int((~images["ok"]).sum())
-    flagged = int(images["flags"].map(bool).sum())
+    flagged = int(images["flagged"].sum())
     excluded = int(images["excluded"].sum())
     plates = images.loc[images["well"] != "", "plate_of"].nunique()
     numbers = [
@@ -228,7 +228,7 @@ def directory_table(images: pd.DataFrame) -> Table:
             name,
             len(part),
             int((~part["ok"]).sum()),
-            int(part["flags"].map(bool).sum()),
+            int(part["flagged"].sum()),
             int(part["objects"].sum()),
         )
         for name, part in images.groupby("directory", sort=False)
@@ -248,7 +248,7 @@ def quality_plots(images: pd.DataFrame, channels: Sequence[str]) -> list[Plot]:
     channels : sequence of str
         Whose names columns end in.
     """
-    flagged = images["flags"].map(bool).to_numpy(bool)
+    flagged = images["flagged"].to_numpy(bool)
     made = []
     for quality in QUALITY:
         every = [("", quality.name), *((one, f"{quality.name}_{one}") for one in channels)]
@@ -304,7 +304,7 @@ if "snakemake" in globals():
         failed = images.loc[~images["ok"], ["directory", "file", "stage", "message"]]
         pages.write(Path(output.failed), failed.to_csv(index=False))
         done = images[images["ok"]].reset_index(drop=True)
-        flagged = done["flags"].map(bool)
+        flagged = done["flagged"]
         done["number"] = flagged.cumsum().where(flagged)
         with replaced(Path(output.plots)) as folder:
             folder.mkdir()

@@ -103,7 +103,8 @@ def histogram(
         return np.zeros(1, int), np.array([0.0, 1.0])
     step = -(-sum(map(len, groups)) // seen)
     sample = np.concatenate([group[::step] for group in groups])
-    low, high = (float(end) for end in np.percentile(sample, (0.5, 99.5)))
+    low = float(np.percentile(sample, 0.5, method="lower"))
+    high = float(np.percentile(sample, 99.5, method="higher"))
     if low >= 0 and low < high / 4:
         low = 0.0
     if low == high:

@@ -32,6 +32,7 @@ figcaption { font-size: 13.5px; color: #444; max-width: 60rem; margin-top: .3rem
 .facts div { border: 1px solid #ddd; border-radius: 6px; padding: .4rem .9rem; min-width: 5.5rem }
 .facts b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums }
 .facts .bad { border-color: #d55e00; border-left-width: 5px }
+.flow { display: flex; flex-wrap: wrap; gap: 0 1.5rem }
 .note { border-left: 4px solid #e69f00; padding: .2rem .8rem; background: #fdf6e7 }
 """
 
@@ -101,6 +102,11 @@ def figure(svg: str, caption: str) -> str:
     drawing = svg[svg.index("<svg") :]
     text = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{drawing}{text}</figure>"
+
+
+def flow(parts: Iterable[str]) -> str:
+    """HTML of parts that stand beside each other where there is room."""
+    return f'<div class="flow">{"".join(parts)}</div>'
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -6,6 +6,7 @@ What differs by colour differs by its marker or place as well. Every function gi
 
 import functools
 import io
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,8 +16,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 # Colours that people who confuse red and green can tell apart (Okabe and Ito 2008).
@@ -55,6 +57,8 @@ ROWS, MOST = 48, 144
 FEW = 10
 # Points of a plot from which on they are pixels: each costs 100 bytes otherwise.
 MANY = 200
+# Images from which on points would cover each other, and bands of so many pieces are drawn.
+DENSE, BINS = 3000, 400
 # Plates in a plot.
 PANELS = 12
 
@@ -223,7 +227,7 @@ def plate_maps(
     shape = max((values.shape for _, values, _, _ in plates), key=np.prod)
     columns = 3 if len(plates) > 4 and shape[1] <= 24 else min(2, len(plates))
     rows = -(-len(plates) // columns)
-    width = {1: 6.4, 2: 4.9, 3: 3.6}[columns]
+    width = {1: 4.8, 2: 4.9, 3: 3.6}[columns]
     height = (width - 0.5) * shape[0] / shape[1] + 0.55
     figure = Figure(figsize=(width * columns + 0.7, height * rows))
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -247,7 +251,7 @@ def plate_maps(
                 markeredgewidth=0.8,
                 linestyle="",
             )
-        panel.set_title(short(name, 40), loc="left")
+        panel.set_title("" if name == "." else short(name, 40), loc="left")
     for panel in panels[len(plates) :]:
         panel.set_axis_off()
     shown = panels[: len(plates)].tolist()
@@ -267,10 +271,11 @@ def _wells(panel: Axes, shape: tuple[int, int], width: float) -> None:
     panel.set_yticks(letters, [LETTERS[index] for index in letters])
     panel.tick_params(length=0, labelsize=7, labeltop=True, labelbottom=False)
     panel.spines[:].set_visible(False)
-    rows = [[(-0.5, y), (shape[1] - 0.5, y)] for y in np.arange(0.5, shape[0] - 1)]
-    columns = [[(x, -0.5), (x, shape[0] - 0.5)] for x in np.arange(0.5, shape[1] - 1)]
-    thin = min(1.0, width * 2.5 / shape[1])
-    panel.add_collection(LineCollection(rows + columns, colors="white", linewidths=thin))
+    # One path of them all, with gaps.
+    lines = [[(-0.5, y), (shape[1] - 0.5, y)] for y in np.arange(0.5, shape[0] - 1)]
+    lines += [[(x, -0.5), (x, shape[0] - 0.5)] for x in np.arange(0.5, shape[1] - 1)]
+    points = np.array([point for line in lines for point in (*line, (np.nan, np.nan))])
+    panel.plot(*points.T, color="white", linewidth=min(1.0, width * 2.5 / shape[1]))
 
 
 @styled
@@ -312,6 +317,8 @@ def dose_curves(
         quartiles = samples.groupby("dose")[column].quantile([0.25, 0.5, 0.75]).unstack()
         # No line leads to 0, which is nowhere on a logarithmic axis.
         for part in (quartiles[quartiles.index == 0], quartiles[quartiles.index != 0]):
+            if part.empty:
+                continue
             x = place(part.index.to_numpy(float))
             panel.vlines(x, part[0.25], part[0.75], color=BLUE, linewidth=3, alpha=0.45)
             panel.plot(x, part[0.5], "s-", color=BLUE, markersize=4)
@@ -449,35 +456,23 @@ def sequence(
     panels = figure.subplots(len(channels), 1, squeeze=False, sharex=True).ravel()
     names = pd.Series(list(directories), dtype=object)
     starts = np.flatnonzero((names != names.shift()).to_numpy())
-    ends = np.append(starts[1:], len(names))
+    ends = np.append(starts, len(names))[1:]
     x = np.arange(1, len(names) + 1)
     for panel, (name, values) in zip(panels, channels, strict=True):
         finite = values[np.isfinite(values)]
-        for start, end in zip(starts[1::2], ends[1::2], strict=False):
-            panel.axvspan(start + 0.5, end + 0.5, color="#f0f0f0", linewidth=0, zorder=0)
-        size = 4.0 if len(x) < 300 else 2.5 if len(x) < 3000 else 1.2
-        panel.plot(
-            x, values, "o", color=BLUE, markersize=size, alpha=0.8, markeredgewidth=0,
-            linestyle="", rasterized=len(x) > MANY,
-        )  # fmt: skip
-        for which, marker, color, text in (
-            (others, "o", ORANGE, "flagged for something else"),
-            (flagged, "X", VERMILION, "flagged for this"),
-        ):
-            if not which.any():
-                continue
+        stripes = list(zip(starts[1::2] + 0.5, (ends - starts)[1::2], strict=True))
+        across = panel.get_xaxis_transform()
+        panel.broken_barh(stripes, (0, 1), color="#f0f0f0", linewidth=0, zorder=0, transform=across)
+        if len(x) > DENSE:
+            _bands(panel, values, starts, ends)
+        else:
+            size = 4.0 if len(x) < 300 else 2.5
             panel.plot(
-                x[which],
-                values[which],
-                marker,
-                color=color if marker == "X" else "none",
-                markeredgecolor="white" if marker == "X" else color,
-                markeredgewidth=0.4 if marker == "X" else 1.2,
-                markersize=8,
-                linestyle="",
-                label=f"{text} ({int(which.sum())})",
-                rasterized=int(which.sum()) > MANY,
-            )
+                x, values, "o", color=BLUE, markersize=size, alpha=0.8, markeredgewidth=0,
+                linestyle="", rasterized=len(x) > MANY,
+            )  # fmt: skip
+        _mark(panel, x[others], values[others], INK, "o", "flagged for something else")
+        _mark(panel, x[flagged], values[flagged], VERMILION, "X", "flagged for this")
         for place, number in numbers.items():
             if flagged[place] and np.isfinite(values[place]):
                 panel.annotate(
@@ -491,7 +486,7 @@ def sequence(
             panel.yaxis.set_major_locator(MaxNLocator(5))
         panel.set_ylabel(_in_lines(f"{short(name, 12)}: {label}" if name else label))
         panel.grid(axis="y")
-        panel.set_xlim(0.5, len(x) + 0.5)
+        panel.set_xlim(0.5, max(len(x), 1) + 0.5)
     panels[-1].set_xlabel("images, in the order of images.csv")
     panels[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if len(starts) <= 8:
@@ -501,7 +496,49 @@ def sequence(
                 xycoords=("data", "axes fraction"), xytext=(0, 4), textcoords="offset points",
                 ha="center", fontsize=8, color=INK,
             )  # fmt: skip
-    if flagged.any() or others.any():
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    handles, labels = panels[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return figure
+
+
+def _mark(
+    panel: Axes, x: np.ndarray, values: np.ndarray, color: str, marker: str, label: str
+) -> None:
+    """Mark images with circles or crosses, very many of them with dots."""
+    if not len(x):
+        return
+    look = {
+        "o": {"markerfacecolor": "none", "markeredgecolor": color, "markersize": 7},
+        "X": {"color": color, "markeredgecolor": "white", "markeredgewidth": 0.4, "markersize": 8},
+    }[marker]
+    if len(x) > MANY:
+        # Edges would make a picture of them as large as all else.
+        marker = "s"
+        look = {"color": color, "markeredgewidth": 0, "markersize": 2.2, "rasterized": True}
+    panel.plot(x, values, marker, linestyle="", label=f"{label} ({len(x)})", **look)
+
+
+def _bands(panel: Axes, values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Of neighbouring images of a directory 98 % of them and the median."""
+    step = -(-len(values) // BINS)
+    boxes, middles = [], []
+    for start, end in zip(starts, ends, strict=True):
+        pieces = -(-(end - start) // step)
+        edges = np.linspace(start, end, pieces + 1).round().astype(int)
+        for first, last in itertools.pairwise(edges):
+            part = values[first:last]
+            part = part[np.isfinite(part)]
+            if len(part):
+                low, middle, high = np.percentile(part, (1, 50, 99))
+                # Each piece is as wide as its images.
+                left, right = first + 0.5, last + 0.5
+                boxes.append(Path([(left, low), (left, high), (right, high), (right, low)]))
+                middles += [(left, middle), (right, middle)]
+        middles.append((np.nan, np.nan))
+    label = "98 % of the images nearby"
+    # One path of them all: a path of its own costs as much as 20 points.
+    shape = Path.make_compound_path(*boxes)
+    panel.add_patch(PathPatch(shape, color=SKY, linewidth=0, label=label))
+    panel.plot(*np.array(middles).T, color=BLUE, linewidth=1, label="their median")
+    panel.autoscale_view()

@@ -56,9 +56,9 @@ def read_images(
     -------
     images : DataFrame
         A row an image: texts as in the file, empty where there is nothing; `ok`, whether it worked;
-        `excluded`; `used`, whether its objects are in the tables; `flags`, a set; `reasons`;
-        `plate_of`, its plate or else its directory; `objects` and other numbers, NaN where there
-        are none.
+        `excluded`; `used`, whether its objects are in the tables; `flags`, a set, `flagged` and
+        `reasons`; `plate_of`, its plate or else its directory; `objects` and other numbers, NaN
+        where there are none.
     told : list of str
         Its columns that names, sheets and the plate map give.
     """
@@ -83,6 +83,7 @@ def read_images(
     images["excluded"] = images["excluded"].str.lower().isin(["true", "yes", "1"])
     images["used"] = images["ok"] & ~images["excluded"]
     images["flags"] = images["flags"].map(lambda text: frozenset(text.split()))
+    images["flagged"] = images["flags"].map(bool).astype(bool)
     images["plate_of"] = images["plate"].where(images["plate"] != "", images["directory"])
     return images.rename(columns={"flag_reasons": "reasons"}), told
 
