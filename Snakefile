@@ -173,6 +173,7 @@ if not FOUND_HERE:
 include: "workflow/rules/inventory.smk"
 include: "workflow/rules/pictures.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/illumination.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/sample.smk"
@@ -183,6 +184,7 @@ onstart:
     listen()
     write_plan()
     write_sample()
+    write_start()
 
 
 onsuccess:

@@ -8,6 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+CONFIG = """\
+# The config of the demo: what its file names say, and what was done to its wells.
+images: images
+metadata:
+  pattern: '(?P<plate>[^/]+)/(?P<well>[A-H][0-9]+)_f(?P<site>[0-9]+)'
+  plate_map: plate_map.csv
+"""
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
@@ -25,11 +32,14 @@ def main(folder: Path) -> int:
     if not (folder / "truth").is_dir():
         print(f"Simulating two plates in {_shown(folder / 'images')} ...", flush=True)
         simulate.write_plates(folder)
+    simulate.write_plate_map(folder / "plate_map.csv")
+    (folder / "config.yaml").write_text(CONFIG)
     command = [sys.executable, "-m", "snakemake", "--cores", "all", "--logger", "rich"]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--configfile", str(folder / "config.yaml")]
     command += ["--report", "results/report.html", "--report-after-run"]
     print("Running the workflow on them ...", flush=True)
-    done = subprocess.run([*command, "--config", f"images={folder / 'images'}"], check=False)
+    done = subprocess.run(command, check=False)
     if done.returncode:
         return done.returncode
     print(compare(folder))

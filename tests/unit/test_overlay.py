@@ -1,4 +1,4 @@
-"""Outlines known by hand, and the pictures of the report."""
+"""Outlines known by hand."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -7,9 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-import contact_sheet
 import overlay
-import overview
 from nucleiflow.display import for_display
 from nucleiflow.field import Field, View
 from nucleiflow.images import ImageError
@@ -169,64 +167,3 @@ def test_cells_are_outlined_in_their_own_colour_below_the_nuclei():
     # Of the 32 pixels around the cell, 6 are those of the nucleus, whose ring has 18.
     assert (yellow.sum(), other.sum()) == (18, 32 - 6)
     assert picture[3, 2:12, 0].tolist() == [0, 0, *[255] * 6, 0, 0]
-
-
-# Contact sheet
-
-
-@pytest.mark.parametrize(
-    ("count", "rows", "columns"),
-    [(0, 1, 1), (1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 2, 4), (12, 3, 4)],
-)
-def test_contact_sheet_is_a_grid_of_four_columns(count, rows, columns):
-    side = contact_sheet.SIDE
-    sheet = contact_sheet.contact_sheet([("title", GREY)] * count)
-    assert sheet.shape == (rows * (side + 28), columns * side, 3)
-    assert sheet.dtype == np.uint8
-
-
-@pytest.mark.parametrize("shape", [(10, 10), (2000, 30), (30, 2000), (1, 1), (1, 3000)])
-def test_tile_holds_the_whole_picture_in_its_colours(shape):
-    picture = np.zeros((*shape, 3), np.uint8)
-    picture[:] = (200, 10, 60)
-    tile = contact_sheet.tile("Zürich/Tag 1", picture)
-    side = contact_sheet.SIDE
-    assert tile.shape == (side + 28, side, 3)
-    inside = (tile == (200, 10, 60)).all(axis=2)
-    ys, xs = np.nonzero(inside)
-    longest = side - 8
-    assert max(np.ptp(ys), np.ptp(xs)) + 1 == longest
-    assert inside.sum() == (np.ptp(ys) + 1) * (np.ptp(xs) + 1)
-
-
-@pytest.mark.parametrize(
-    ("total", "count", "expected"),
-    [(0, 3, []), (2, 3, [0, 1]), (3, 3, [0, 1, 2]), (9, 3, [0, 3, 6]), (10, 4, [0, 2, 5, 7])],
-)
-def test_pictures_are_chosen_from_all_over_the_dataset(total, count, expected):
-    assert contact_sheet.spread(list(range(total)), count) == expected
-
-
-# Overview
-
-
-@pytest.mark.parametrize("areas", [[], [0.0], [5.0], [1.0, 2.0, 1e6]])
-def test_area_plot_is_a_picture_for_any_areas(areas):
-    text = overview.svg(overview.area_plot(np.array(areas)))
-    assert "<svg" in text
-    assert text == overview.svg(overview.area_plot(np.array(areas)))
-
-
-def test_area_plot_counts_nuclei_up_to_the_99th_percentile():
-    (axes,) = overview.area_plot(np.array([10.0] * 7 + [100.0] * 3)).axes
-    counts = [bar.get_height() for bar in axes.patches]
-    assert len(counts) == overview.CLASSES
-    assert (counts[4], counts[-1], sum(counts)) == (7, 3, 10)
-    assert axes.get_xlim() == (0, 100)
-    assert axes.get_xlabel() == "area of a nucleus (pixels)"
-
-
-def test_drawn_jpeg_of_the_sheet_can_be_read():
-    sheet = contact_sheet.contact_sheet([("a", GREY), ("b", GREY)])
-    data = contact_sheet.encode_picture(sheet, "jpg")
-    assert cv2.imdecode(np.frombuffer(data, np.uint8), -1).shape == sheet.shape

@@ -18,9 +18,11 @@ from nucleiflow.readers import open_image
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 # What follows the stages: tables, report, record of the run.
+# What a changed config is written down in.
+RECORD = {"run_record": 1, "summary": 1, "report_run": 1}
 AFTERWARDS = {
     *("image_table", "object_table", "object_formats", "summary_table", "column_table"),
-    *("overview", "run_record", "summary", "contact_sheet"),
+    *(*RECORD, "report_plots", "report_pictures"),
 }
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "demo", "bench", ".*_cache")
 

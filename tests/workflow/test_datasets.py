@@ -1,5 +1,6 @@
 """Whole runs on what microscopes leave: plates, channels, planes, times, sheets; the inventory."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def test_plate_of_two_channels_with_its_plate_map(fresh: Project, data: Path):
         assert float(summary[f"zprime_intensity_mean_{channel}"]) == pytest.approx(factor)
         middle = 100 * (values.median() - low.median()) / (high.median() - low.median())
         assert float(summary[f"percent_intensity_mean_{channel}"]) == pytest.approx(middle)
+    groups, table = (
+        pd.read_csv(fresh.results / "report" / name) for name in ("groups.csv", "plates/wells.csv")
+    )
+    assert groups["well"].tolist() == table["well"].tolist() == wells
+    assert table["SBS_Doses"].tolist() == images["SBS_Doses"].tolist()
+    assert table["objects_an_image"].tolist() == images["objects"].tolist()
+    for channel in (1, 2):
+        medians = objects.groupby("well")[f"intensity_mean_{channel}"].median()
+        for found in (
+            groups[f"intensity_mean_{channel}_median"],
+            table[f"median_intensity_mean_{channel}"],
+        ):
+            np.testing.assert_allclose(found, medians, rtol=1e-6)
+    # Doses on a logarithmic axis with 0 apart, of the count and of four measurements.
+    curve = (fresh.results / "report" / "plates" / "dose_01.svg").read_text()
+    texts = re.findall(r">([^<>\n]+)</text>", curve)
+    assert texts.count("SBS_Doses") == 5
+    assert texts[: texts.index("SBS_Doses")] == ["1", "2", "3", "5", "7", "10", "0"]
+    assert {"negative control (4 wells)", "positive control (2 wells)"} <= set(texts)
+    assert "median of intensity mean 1" in texts
     # Both channels, against scikit-image on the files themselves. Channel 2 shows nuclei.
     row = images[images["well"] == "B07"].iloc[0]
     labels = tifffile.imread(fresh.results / row["labels"])

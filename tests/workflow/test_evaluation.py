@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from project import ROOT, Project
+from project import RECORD, ROOT, Project
 
 RULES = {"evaluate_batch": 1, "evaluate_tables": 1, "evaluate": 1}
 
@@ -145,7 +145,7 @@ def test_a_finished_run_is_shared(drawn: Project):
     assert planned(drawn, masks(drawn), *ALONE) == RULES
     evaluate(drawn, masks(drawn), *ALONE)
     # The masks are no business of the tables.
-    assert drawn.planned(*ALONE, masks(drawn)) == {"run_record": 1, "summary": 1}
+    assert drawn.planned(*ALONE, masks(drawn)) == RECORD
 
 
 def test_a_job_reads_its_own_batch_alone(drawn: Project):

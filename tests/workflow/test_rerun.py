@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import tifffile
 import yaml
-from project import AFTERWARDS, STAGES, Project, nuclei
+from project import AFTERWARDS, RECORD, STAGES, Project, nuclei
 
 
 def from_stage(first: str, count: int) -> dict[str, int]:
@@ -71,7 +71,21 @@ def test_a_setting_reruns_its_stage_and_those_after_it(project: Project, first: 
     ],
 )
 def test_a_setting_that_no_stage_uses_reruns_no_stage(project: Project, change: str):
-    assert project.planned(change) == {"run_record": 1, "summary": 1}
+    assert project.planned(change) == RECORD
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ("report={pictures: 3}", ["report_pictures"]),
+        ("report={group_by: plate}", ["report_plots"]),
+        ("report={measurements: [solidity]}", ["report_plots"]),
+        # There are no wells, and no doses.
+        ("report={dose: null}", []),
+    ],
+)
+def test_a_setting_of_the_report_reruns_its_page(project: Project, change: str, rules: list[str]):
+    assert project.planned(change) == RECORD | dict.fromkeys(rules, 1)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +230,7 @@ def test_a_moved_dataset_and_run_directory_rerun_no_stage(project: Project, tmp_
     moved = Project(project.clone, tmp_path / "elsewhere", tmp_path / "moved")
     project.images.rename(moved.images)
     project.run.rename(moved.run)
-    assert moved.planned() == {"run_record": 1, "summary": 1}
+    assert moved.planned() == RECORD
 
 
 def test_another_thing_to_keep_reruns_the_stage_that_makes_it(project: Project):

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
-from project import STAGES, Project, nuclei, pixels, write_dataset
+from project import RECORD, STAGES, Project, nuclei, pixels, write_dataset
 
 WORKSHOP_PICTURES = {
     "nuclei": "channel",
@@ -250,7 +250,7 @@ def test_bad_images_cost_nothing_but_themselves(fresh: Project, data: Path):
     }
 
     # What failed is accepted: nothing is computed again.
-    assert fresh.planned("max_failed=0.9") == {"run_record": 1, "summary": 1}
+    assert fresh.planned("max_failed=0.9") == RECORD
     fresh.snakemake("max_failed=0.9")
     assert fresh.planned("max_failed=0.9") == {}
 
@@ -418,8 +418,8 @@ def test_snakemakes_own_views_work(finished: Project, project: Project):
     assert all(f'"{stage}"' in graph for stage in (*STAGES, "object_table"))
     project.snakemake("--report", "report.html")
     page = (project.run / "report.html").read_text()
-    for name in ("overlays.jpg", "areas.svg", "failed.csv", "summary.csv"):
-        assert name in page
+    for name in ("run.html", "quality.html", "pictures.html", "plots.html", "failed.csv"):
+        assert f"results/report/{name}" in page
     assert len(page) < 20_000_000
 
 

@@ -1,6 +1,7 @@
 # What the rules are made of: config, batches, outputs and resources.
 
 import ast
+import datetime
 import functools
 import gc
 import hashlib
@@ -79,6 +80,7 @@ def view_of(chosen):
 VIEW = view_of(CONFIG)
 RESULTS = CONFIG["results"].rstrip("/")
 PLAN = f"{RESULTS}/batches/{{batch}}.json"
+START = f"{RESULTS}/logs/start.txt"
 ILLUMINATION_PLAN = f"{RESULTS}/batches/illumination/{{directory}}.json"
 LOG = f"{RESULTS}/logs/{{}}/{{{{batch}}}}.log"
 BENCHMARK = f"{RESULTS}/benchmarks/{{}}/{{{{batch}}}}.tsv"
@@ -622,6 +624,38 @@ def present(folder):
     return set(os.listdir(path)) if path.is_dir() else set()
 
 
+def wells_known():
+    """Whether any image has a well, so that there is a plate to draw."""
+    dataset = found()
+    place = dataset.columns.index("well")
+    return any(
+        image.metadata[place]
+        for batch in dataset.batches.values()
+        for image in batch.images
+    )
+
+
+# What a page or table of the report's plates is, and where the report has it.
+PAGES = {
+    "plates": ("5 Plates", {"page": "Wells as heat maps"}),
+    "doses": ("6 Doses", {"page": "Dose curves"}),
+    "wells": ("7 Tables", {"table": "wells.csv: a row a well"}),
+}
+
+
+def page_category(wildcards):
+    return PAGES[wildcards.page][0]
+
+
+def page_labels(wildcards):
+    return PAGES[wildcards.page][1]
+
+
+def report_settings(*names):
+    """What a rule of the report depends on, in one value."""
+    return {name: CONFIG["report"][name] for name in names}
+
+
 def everything(wildcards):
     names = [
         "objects.parquet",
@@ -631,9 +665,11 @@ def everything(wildcards):
         "run.json",
         "summary.txt",
     ]
-    names += ["report/failed.csv", "report/areas.svg"]
+    names += ["report/run.html", "report/plots.html"]
     if "overlay" in CONFIG["keep"]:
-        names.append("report/overlays.jpg")
+        names.append("report/pictures.html")
+    if wells_known():
+        names.append("report/plates")
     if CONFIG["illumination"]["method"] == "estimate":
         names.append("report/illumination.jpg")
     tables = [
@@ -641,6 +677,14 @@ def everything(wildcards):
         *map(str, table_formats().values()),
     ]
     return tables + overlays(wildcards) + lacking()
+
+
+def write_start():
+    """Write down when the run began, for run.json: as a param it would differ in each run."""
+    if workflow.is_main_process:
+        with files.replaced(Path(START)) as part:
+            now = datetime.datetime.now().astimezone()
+            part.write_text(now.isoformat(timespec="seconds"))
 
 
 def write_plan():

@@ -34,7 +34,8 @@ rule illumination_maps:
         report(
             f"{RESULTS}/report/illumination.jpg",
             caption="../report/illumination.rst",
-            category="Pictures",
+            category="2 Quality",
+            labels={"page": "Flat fields"},
         ),
     log:
         f"{RESULTS}/logs/illumination_maps.log",

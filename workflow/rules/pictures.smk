@@ -1,8 +1,4 @@
-# Pictures to look at: the outlines on every image, and a few of them for the report.
-
-
-localrules:
-    contact_sheet,
+# Pictures to look at: the outlines on every image.
 
 
 rule overlay:
@@ -31,29 +27,3 @@ rule overlay:
         modules=modules("overlay"),
     script:
         "../scripts/overlay.py"
-
-
-rule contact_sheet:
-    input:
-        images=f"{RESULTS}/images.csv",
-        overlays=overlays,
-    output:
-        report(
-            f"{RESULTS}/report/overlays.jpg",
-            caption="../report/overlays.rst",
-            category="Pictures",
-        ),
-    log:
-        f"{RESULTS}/logs/contact_sheet.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/contact_sheet.tsv"
-    conda:
-        "../envs/nucleiflow.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        modules=modules("contact_sheet"),
-    script:
-        "../scripts/contact_sheet.py"

@@ -7,7 +7,6 @@ localrules:
     image_table,
     object_formats,
     object_table,
-    overview,
     run_record,
     summary,
     summary_table,
@@ -123,7 +122,8 @@ rule summary_table:
         report(
             f"{RESULTS}/summary.csv",
             caption="../report/summary.rst",
-            category="Tables",
+            category="7 Tables",
+            labels={"table": "summary.csv: medians by directory, or group_by"},
         ),
     log:
         f"{RESULTS}/logs/summary_table.log",
@@ -140,37 +140,6 @@ rule summary_table:
         modules=modules("summary_table"),
     script:
         "../scripts/summary_table.py"
-
-
-rule overview:
-    input:
-        objects=f"{RESULTS}/objects.parquet",
-        images=f"{RESULTS}/images.csv",
-    output:
-        failed=report(
-            f"{RESULTS}/report/failed.csv",
-            caption="../report/failed.rst",
-            category="Tables",
-        ),
-        areas=report(
-            f"{RESULTS}/report/areas.svg",
-            caption="../report/areas.rst",
-            category="Pictures",
-        ),
-    log:
-        f"{RESULTS}/logs/overview.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/overview.tsv"
-    conda:
-        "../envs/nucleiflow.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        modules=modules("overview"),
-    script:
-        "../scripts/overview.py"
 
 
 rule run_record:
@@ -192,6 +161,7 @@ rule run_record:
     params:
         config=CONFIG,
         version=VERSION,
+        start=START,
         modules=modules("run_record"),
     script:
         "../scripts/run_record.py"

@@ -132,7 +132,8 @@ rule preview:
         report(
             f"{RESULTS}/preview/preview.jpg",
             caption="../report/preview.rst",
-            category="Tuning",
+            category="9 Tuning",
+            labels={"page": "Preview"},
         ),
     log:
         f"{RESULTS}/logs/preview.log",
@@ -162,7 +163,8 @@ rule sweep:
             directory(f"{RESULTS}/sweep"),
             patterns=["{name}.jpg", "{name}.svg", "{name}.csv"],
             caption="../report/sweep.rst",
-            category="Tuning",
+            category="9 Tuning",
+            labels={"page": "{name}"},
         ),
     log:
         f"{RESULTS}/logs/sweep.log",

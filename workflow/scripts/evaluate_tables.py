@@ -19,15 +19,14 @@ from evaluate import OBJECTS, Matches, Score, badness, pooled
 from nucleiflow.batch import RECORDS
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
-from overview import svg
+from nucleiflow.plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION, styled, svg
 
 PLACE = ("directory", "batch", "image", "status", "stage", "message")
 FACTS = ("mask", "mask_kind", "truth", "found", "count_error", "mean_f1")
 COUNTS = ("splits", "merges", "missed", "false", "boundary_offset")
 MEASURES = ("f1", "precision", "recall", "ap")
 NAMES = {"f1": "F1", "precision": "precision", "recall": "recall", "ap": "AP"}
-# Colours that people who confuse red and green can tell apart (Okabe and Ito 2008).
-COLORS = {"f1": "#0072b2", "precision": "#e69f00", "recall": "#009e73", "ap": "#cc79a7"}
+COLORS = {"f1": BLUE, "precision": ORANGE, "recall": GREEN, "ap": PURPLE}
 
 
 def image_row(record: dict) -> dict:
@@ -79,9 +78,10 @@ def overall(scores: Sequence[Score], thresholds: Sequence[float]) -> list[dict]:
     return rows
 
 
+@styled
 def score_plot(rows: list[dict]) -> Figure:
     """F1, precision, recall and AP by intersection over union, pooled and averaged."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.0))
     axes = figure.subplots()
     thresholds = [row["iou_above"] for row in rows]
     for name, color in COLORS.items():
@@ -93,45 +93,44 @@ def score_plot(rows: list[dict]) -> Figure:
     axes.plot([], [], "k-", label="all nuclei together")
     axes.plot([], [], "k:", label="mean over images")
     axes.set(xlabel="intersection over union above", ylabel="score", ylim=(0, 1.02))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
+@styled
 def count_plot(scores: Sequence[Score]) -> Figure:
     """Numbers of found nuclei against true ones, a point an image."""
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(4.6, 4.2))
     axes = figure.subplots()
     truth, found = ([getattr(score, name) for score in scores] for name in ("truth", "found"))
     top = max([1, *truth, *found]) * 1.05
     axes.plot([0, top], [0, top], color="0.6", linewidth=1, label="equal numbers")
     # Rasterized: a point of an SVG costs 100 bytes.
-    axes.scatter(truth, found, 16, "#0072b2", alpha=0.5, edgecolor="none", rasterized=True)
+    axes.scatter(truth, found, 16, BLUE, alpha=0.5, edgecolor="none", rasterized=True)
     axes.set(xlabel="true nuclei in an image", ylabel="found nuclei", xlim=(0, top), ylim=(0, top))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend()
     return figure
 
 
+@styled
 def offset_plot(offsets: np.ndarray) -> Figure:
     """A histogram of boundary offsets; its axis ends at their 1st and 99th percentile."""
-    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.2))
     axes = figure.subplots()
     side = float(np.percentile(np.abs(offsets), 99)) if offsets.size else 1.0
     side = max(side, 1.0)
-    axes.hist(offsets, bins=41, range=(-side, side), color="#0072b2", edgecolor="white")
+    axes.hist(offsets, bins=41, range=(-side, side), color=BLUE, edgecolor="white")
     axes.axvline(0, color="0.3", linewidth=1)
     if offsets.size:
         mean = offsets.mean()
-        axes.axvline(mean, color="#d55e00", linestyle="--", label=f"mean {mean:+.2f}")
-        axes.legend(frameon=False)
+        axes.axvline(mean, color=VERMILION, linestyle="--", label=f"mean {mean:+.2f}")
+        axes.legend()
     label = "boundary offset of a matched nucleus (pixels): too small < 0 < too large"
     axes.set(xlabel=label, ylabel="nuclei", xlim=(-side, side))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

@@ -14,11 +14,12 @@ from nucleiflow.files import replaced
 from nucleiflow.job import logged
 
 
-def run_record(config: dict, version: str, numbers: dict[str, int]) -> dict:
+def run_record(config: dict, version: str, started: str, numbers: dict[str, int]) -> dict:
     """Everything needed to say later how a result came about."""
     packages = {package.name: package.version for package in metadata.distributions()}
     return {
         "nucleiflow": version,
+        "started": started,
         "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "directory": str(Path.cwd()),
         "host": platform.node(),
@@ -46,6 +47,8 @@ def counts(images: Path, objects: Path) -> dict[str, int]:
 if "snakemake" in globals():
     with logged(snakemake):
         numbers = counts(Path(snakemake.input.images), Path(snakemake.input.objects))
-        record = run_record(snakemake.params.config, snakemake.params.version, numbers)
+        params = snakemake.params
+        started = Path(params.start).read_text()
+        record = run_record(params.config, params.version, started, numbers)
         with replaced(Path(snakemake.output[0])) as part:
             part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")

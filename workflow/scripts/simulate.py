@@ -215,6 +215,27 @@ def write_plates(
             encode_tiff(folder / "truth" / name, labels)
 
 
+def write_plate_map(path: Path, plates: int = 2) -> None:
+    """Write a plate map of the first rows of plates: what might have been done to their wells.
+
+    Columns 1 and 2 are negative controls, 12 is a positive one, and between them the dose of a
+    compound grows threefold from column to column. Nuclei are simulated without any effect of it.
+    """
+    lines = ["plate,well,compound,dose_uM,control"]
+    for plate in range(plates):
+        for column in range(1, COLUMNS + 1):
+            well, name = f"plate{plate + 1},A{column:02d}", f"placebo {plate + 1}"
+            if column <= 2:
+                lines.append(f"{well},DMSO,0,negative control")
+            elif column < COLUMNS:
+                exponent, half = divmod(column - 7, 2)
+                dose = 10.0**exponent * (3 if half else 1)
+                lines.append(f"{well},{name},{dose:g},")
+            else:
+                lines.append(f"{well},placebo,,positive control")
+    path.write_text("\n".join(lines) + "\n")
+
+
 def field_name(index: int) -> str:
     """Well and field of an image: one field of all 96 wells, then the next field of all."""
     field, well = divmod(index, COLUMNS * len(ROWS))

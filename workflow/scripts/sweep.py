@@ -1,6 +1,5 @@
 """The sweep: many settings on a sample of the images, ranked by masks or drawn side by side."""
 
-import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from nucleiflow.images import ImageError, decode_tiff, encode_picture
 from nucleiflow.job import JobError, logged, tell
 from nucleiflow.joining import counted, stem
 from nucleiflow.masks import find_mask, read_mask
+from nucleiflow.plots import BLUE, GREY, styled, svg
 from nucleiflow.workers import in_processes
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * index, 2) for index in range(10))
@@ -31,7 +31,6 @@ SHOWN = (0.5, 0.7, 0.9)
 # Settings on a sheet, beside the image itself.
 COLUMNS = 6
 TEXT = 220
-BLUE, GREY = "#0072b2", "#999999"
 HEAD = """\
 # The best of {settings}, by the masks of {images}: F1 is {f1:.3f} as a mean over
 # IoU from 0.5 to 0.95. Everything that labels depend on and that is not the default:
@@ -95,6 +94,7 @@ def ranking(settings: Sequence[dict], scores: Sequence[Sequence[Score | None]]) 
     return table.loc[order]
 
 
+@styled
 def plot(settings: Sequence[dict], f1: Sequence[float]) -> Figure:
     """F1 over the parameters: a line or points for one, a heat map for two, a panel each for more.
 
@@ -127,7 +127,7 @@ def plot(settings: Sequence[dict], f1: Sequence[float]) -> Figure:
     if len(names) == 2:
         return _heat_map(names, list(choices.values()), grid)
     columns, rows = min(len(names), 3), -(-len(names) // 3)
-    figure = Figure(figsize=(4.6 * columns, 3.4 * rows + 0.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(4.6 * columns, 3.4 * rows + 0.4))
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for index, name in enumerate(names):
         others = tuple(axis for axis in range(grid.ndim) if axis != index)
@@ -159,15 +159,13 @@ def _panel(panel, name: str, values: list, best: np.ndarray, mean: np.ndarray | 
         panel.set_xticks(x, [f"{value:g}" for value in x])
     panel.set_xlabel(name)
     panel.margins(x=0.1, y=0.15)
-    panel.grid(axis="y", color="#dddddd")
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(axis="y")
 
 
 def _heat_map(names: list[str], values: list[list], grid: np.ndarray) -> Figure:
     rows, columns = grid.shape
     size = (2.8 + 0.8 * columns, 1.8 + 0.5 * rows)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    figure = Figure(figsize=size)
     axes = figure.subplots()
     picture = axes.imshow(grid, cmap="viridis", aspect="auto")
     middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
@@ -189,16 +187,6 @@ def _long(values: list) -> bool:
 def _short(value: Any) -> str:
     text = shown(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def svg(figure: Figure) -> str:
-    """A figure as the text of an SVG file, the same each time."""
-    import matplotlib
-
-    sink = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "nucleiflow", "svg.fonttype": "none"}):
-        figure.savefig(sink, format="svg", metadata={"Date": None})
-    return sink.getvalue()
 
 
 def scored(job: tuple[sample.Entry, list[Case], Path]) -> list[Score] | str | None:

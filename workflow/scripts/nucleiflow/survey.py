@@ -84,7 +84,9 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
         _check_channels(found, config)
         _check_labels(found, config["labels"], "labels", "label image")
         _check_labels(found, _seeds(config), "markers.image.path", "image of seeds")
-        if wells := read_plate_map(config):
+        wells = read_plate_map(config)
+        _check_report(found, wells, config["report"])
+        if wells:
             _check_plate_map(found, wells, config)
             digest = hashlib.blake2b(Path(wells.path).read_bytes(), digest_size=16)
             found.plate_map = digest.hexdigest()
@@ -208,6 +210,17 @@ def _check_labels(found: Dataset, labels: str | None, key: str, what: str) -> No
             f"{lacking[0]}.tif or {lacking[0]}_cp_masks.png, check names and directories"
         )
     found.incomplete += [f"{name}: it has no {what}" for name in lacking]
+
+
+def _check_report(found: Dataset, wells: PlateMap | None, report: dict) -> None:
+    """Refuse columns that nothing tells."""
+    told = list(found.columns) + (wells.table.column_names if wells else [])
+    for key, known in (("group_by", ["auto", "directory", *told]), ("dose", ["auto", *told])):
+        if report[key] is not None and report[key] not in known:
+            raise DatasetError(
+                f"config: report.{key} is {report[key]}, which neither names, sheet nor plate map "
+                f"tell: there are {', '.join(known)}"
+            )
 
 
 def _check_plate_map(found: Dataset, plate_map: PlateMap, config: dict) -> None:
