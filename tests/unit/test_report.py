@@ -16,6 +16,7 @@ import report_plots
 import report_run
 import simulate
 from nucleiflow import groups, pages, plots, report, settings
+from nucleiflow.controls import Controls
 from nucleiflow.job import JobError
 from nucleiflow.plate_map import read_plate_map
 from nucleiflow.report import Measure
@@ -367,12 +368,11 @@ def test_measurements_have_a_plot_each_and_a_table_of_quantiles():
     assert made[2].caption == "look"
     assert made[3].caption == ""
     assert table["directory"].tolist() == ["b", "a"]
-    assert table["images"].tolist() == [2, 1]
-    assert table["objects_median"].tolist() == [4, 0]
-    assert table["area_n"].tolist() == [101, 0]
-    assert table["area_p75"].tolist()[0] == 75
-    assert table.loc[1, ["area_median", "intensity_mean_median"]].isna().all()
-    html = report_plots.medians_table(table, [AREA, other]).html()
+    assert table["images used"].tolist() == [2, 1]
+    assert table["nuclei an image"].tolist() == [4, 0]
+    assert table["area (square pixels)"].tolist()[0] == 50
+    assert table.loc[1, ["area (square pixels)", "intensity"]].isna().all()
+    html = report_plots.medians_table(table).html()
     assert '<td>b</td><td class="number">2</td><td class="number">4</td>' in html
 
 
@@ -390,7 +390,7 @@ def test_a_dataset_of_failures_has_pages_all_the_same(tmp_path, schema):
     made, table = report_plots.measurement_plots(iter([(AREA, {})]), {}, "directory")
     assert [len(plots.svg(plot.figure)) > 1000 for plot in made] == [True] * 3
     assert table.empty
-    assert report_plots.medians_table(table, [AREA]).html()
+    assert report_plots.medians_table(table).html()
     assert report_run.run_page(run_of(schema), images, settings.load({}, schema))
     empty = images[images["ok"]].assign(overlay="")
     assert [len(rows) for rows in report_pictures.rows_to_show(empty, 12)] == [0, 0]
@@ -564,13 +564,13 @@ def test_units_of_doses_are_those_of_their_column(name, label):
     assert report_plates.dose_label(name) == label
 
 
-def test_controls_are_what_their_column_says():
-    texts = ["-1", "0", "1", "1.0", "", "DMSO", " sample", "True"]
-    kinds = report_plates.controls_of(wells_table(control=texts), "control")
-    assert kinds.tolist() == [
-        *("negative control", "", "positive control", "positive control", "", "DMSO", "", "control")
-    ]
-    assert report_plates.controls_of(wells_table(control=texts), None).tolist() == [""] * 8
+def test_controls_are_those_of_the_summary():
+    table = wells_table(control=["neg", "x", "", "pos"])
+    controls = Controls("control", ("neg",), ("pos", "kill"))
+    kinds = report_plates.kinds_of(table, controls)
+    assert kinds.tolist() == ["negative control", "", "", "positive control"]
+    assert report_plates.kinds_of(table, None).tolist() == [""] * 4
+    assert report_plates.kinds_of(table, controls._replace(column="site")).tolist() == [""] * 4
 
 
 def test_each_compound_has_its_curves_with_the_controls_of_its_plates():
@@ -583,8 +583,8 @@ def test_each_compound_has_its_curves_with_the_controls_of_its_plates():
     )
     table["plate"] = ["p", "p", "p", "q", "q", "q"]
     shown = [COUNTS, Measure("median_area", "area")]
-    told = ["dose", "compound", "control"]
-    first, second = report_plates.dose_plots(table, shown, "dose", told)
+    told, controls = ["dose", "compound", "control"], Controls("control", ("neg",), ())
+    first, second = report_plates.dose_plots(table, shown, "dose", told, controls)
     assert (first.name, second.name) == ("dose_01_x", "dose_02_y")
     # Nothing is known of areas.
     (panel,) = first.figure.axes

@@ -108,7 +108,7 @@ def test_report_of_the_demo_shows_everything(chromium: Browser, tmp_path: Path):
     pages = looked_at(chromium, report)
     assert [page["category"] for page in pages.values()] == [*CATEGORIES, "7 Tables", "7 Tables"]
     assert [title for title, page in pages.items() if page["category"] == "7 Tables"] == [
-        *("failed.csv", "groups.csv", "wells.csv")
+        *("failed.csv", "summary.csv", "wells.csv")
     ]
     assert len(pages["Pictures"]["pictures"]) >= 12
     assert min(pages["Pictures"]["pictures"]) > 100

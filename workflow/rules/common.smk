@@ -656,6 +656,14 @@ def report_settings(*names):
     return {name: CONFIG["report"][name] for name in names}
 
 
+def plate_settings(wildcards):
+    """What the report's plates and doses depend on."""
+    controls = found().controls
+    return report_settings("measurements", "dose") | {
+        "controls": controls and controls._asdict()
+    }
+
+
 def everything(wildcards):
     names = [
         "objects.parquet",

@@ -91,12 +91,6 @@ rule report_plots:
             category="4 Plots",
             labels={"page": "Measurements"},
         ),
-        table=report(
-            f"{RESULTS}/report/groups.csv",
-            caption="../report/groups.rst",
-            category="7 Tables",
-            labels={"table": "groups.csv: quantiles by directory or well"},
-        ),
         plots=directory(f"{RESULTS}/report/plots"),
     log:
         f"{RESULTS}/logs/report_plots.log",
@@ -138,7 +132,7 @@ rule report_plates:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=report_settings("measurements", "dose"),
+        settings=plate_settings,
         modules=modules("report_plates"),
     script:
         "../scripts/report_plates.py"

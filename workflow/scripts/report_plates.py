@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from nucleiflow import derived, groups, names, pages, plots, report
+from nucleiflow.controls import Controls
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged
 from nucleiflow.report import Measure, Plot
@@ -20,10 +21,6 @@ FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 PANELS, CURVES = 192, 96
 DOSE = re.compile("dose|conc", re.IGNORECASE)
 COMPOUND = re.compile("compound|drug|treatment|substance", re.IGNORECASE)
-CONTROL = re.compile("control", re.IGNORECASE)
-# What a column of controls says of wells that are none, and what its numbers mean.
-SAMPLES = {"", "0", "no", "none", "false", "sample", "samples", "test", "treated"}
-KINDS = {"-1": "negative control", "1": "positive control", "true": "control"}
 PLATES = (
     "Each square is a well, all plates have one scale. Grey wells have no value; a cross marks "
     "those whose images all failed, a circle those with a flagged image. Rows, columns or edges "
@@ -170,16 +167,22 @@ def dose_label(name: str) -> str:
     return f"{match[1].replace('_', ' ')} ({unit})"
 
 
-def controls_of(wells: pd.DataFrame, column: str | None) -> pd.Series:
-    """What kind of control each well is, empty for samples."""
-    if column is None:
-        return pd.Series("", index=wells.index)
-    texts = wells[column].str.strip().str.removesuffix(".0")
-    return texts.map(lambda text: "" if text.lower() in SAMPLES else KINDS.get(text.lower(), text))
+def kinds_of(wells: pd.DataFrame, controls: Controls | None) -> pd.Series:
+    """What kind of control each well is, empty for the others."""
+    kinds = pd.Series("", index=wells.index)
+    # A column that differs in the images of a well says nothing of it.
+    if controls and controls.column in wells:
+        kinds[wells[controls.column].isin(controls.negative)] = "negative control"
+        kinds[wells[controls.column].isin(controls.positive)] = "positive control"
+    return kinds
 
 
 def dose_plots(
-    wells: pd.DataFrame, shown: Sequence[Measure], dose: str, told: Sequence[str]
+    wells: pd.DataFrame,
+    shown: Sequence[Measure],
+    dose: str,
+    told: Sequence[str],
+    controls: Controls | None = None,
 ) -> list[Plot]:
     """Curves over doses, one for each compound where a column tells compounds.
 
@@ -190,11 +193,12 @@ def dose_plots(
     dose : str
         Column of `wells`.
     told : sequence of str
-        Columns of `wells` that may tell compounds and controls.
+        Columns that may tell compounds.
+    controls : Controls or None
     """
     wells = wells.assign(dose=pd.to_numeric(wells[dose], errors="coerce"))
     others = [name for name in told if name in wells and name != dose]
-    kinds = controls_of(wells, next(filter(CONTROL.search, others), None))
+    kinds = kinds_of(wells, controls)
     compound = next(filter(COMPOUND.search, others), None)
     compounds = wells[compound] if compound else pd.Series("", index=wells.index)
     sampled = (kinds == "") & wells["dose"].notna()
@@ -242,6 +246,7 @@ if "snakemake" in globals():
             parts.append(pages.flow(drawn) if drawn else pages.paragraph(NO_WELLS, "note"))
             pages.write(folder / "plates.html", pages.page("Plates", parts))
             if dose := dose_column(wells, told, settings["dose"]):
-                drawn = report.drawn(dose_plots(wells, shown, dose, told), folder)
+                controls = settings["controls"] and Controls(**settings["controls"])
+                drawn = report.drawn(dose_plots(wells, shown, dose, told, controls), folder)
                 parts = [pages.paragraph(DOSES), *(drawn or [pages.paragraph(NO_DOSES, "note")])]
                 pages.write(folder / "doses.html", pages.page("Doses", parts))

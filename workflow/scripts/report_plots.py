@@ -49,7 +49,7 @@ def measurement_plots(
     counts: dict[groups.Key, np.ndarray],
     kind: str,
 ) -> tuple[list[Plot], pd.DataFrame]:
-    """Plots of all objects and by group, and the numbers behind them.
+    """Plots of all objects and by group, and a table of the medians of groups.
 
     Parameters
     ----------
@@ -77,8 +77,9 @@ def measurement_plots(
         rows = [values.get(key, np.array([], np.float32)) for key in counts]
         made.append(group_plot(rows, table[kind], measure._replace(hint="") if told else measure))
         quantiles = groups.quantiles(rows)
-        for name in ("n", *groups.QUANTILES):
-            table[f"{measure.name}_{name}"] = quantiles[name]
+        if measure is of_images:
+            table["images used"] = quantiles["n"]
+        table[measure.label] = quantiles["median"]
     if histograms:
         caption = (
             "All nuclei, without the outermost 0.5 % on each side. Areas near zero are debris "
@@ -88,7 +89,7 @@ def measurement_plots(
         )
         figure = plots.histograms(histograms, "nuclei")
         made.insert(0, Plot("all_nuclei", figure, caption))
-    return made, table.rename(columns={"objects_n": "images"})
+    return made, table
 
 
 def group_plot(rows: Sequence[np.ndarray], names: pd.Series, measure: Measure) -> Plot:
@@ -107,15 +108,12 @@ def group_plot(rows: Sequence[np.ndarray], names: pd.Series, measure: Measure) -
     return Plot(f"{measure.name}_by_{kind}", figure, caption)
 
 
-def medians_table(table: pd.DataFrame, measured: Sequence[Measure]) -> pages.Table:
+def medians_table(table: pd.DataFrame) -> pages.Table:
     """The medians of groups, to be read."""
-    names = [table.columns[0], "images", "objects_median"]
-    names += [f"{measure.name}_median" for measure in measured]
-    labels = [table.columns[0], "images used", "nuclei an image"]
-    labels += [measure.label for measure in measured]
-    rows = table[names].head(LISTED).astype(object).to_numpy().tolist()
+    rows = table.head(LISTED).astype(object).to_numpy().tolist()
     left = len(table) - len(rows)
-    return pages.Table(labels, rows, f"And {left} more, in groups.csv." if left else "")
+    more = f"And {left} more, which summary.csv has if summary: group_by names them."
+    return pages.Table(table.columns.tolist(), rows, more if left else "")
 
 
 def not_measured(missing: Sequence[str]) -> str:
@@ -201,7 +199,5 @@ if "snakemake" in globals():
         all_nuclei, by_group = drawn[: -len(wanted) - 1], drawn[-len(wanted) - 1 :]
         parts = [not_measured(missing), *all_nuclei, pages.heading(f"By {kind}")]
         parts += [pages.paragraph(text), *by_group]
-        medians = medians_table(table, wanted).html()
-        parts.append(pages.folded(f"Medians by {kind}", medians))
+        parts.append(pages.folded(f"Medians by {kind}", medians_table(table).html()))
         pages.write(Path(output.page), pages.page("Measurements", parts))
-        pages.write(Path(output.table), table.to_csv(index=False))

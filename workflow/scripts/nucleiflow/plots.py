@@ -304,7 +304,7 @@ def dose_curves(
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(0.6 + 3.6 * columns, 0.9 + 2.6 * rows))
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    marks = ((VERMILION, "^"), (GREEN, "v"), (PURPLE, "D"), (ORANGE, "P"))
+    marks = ((VERMILION, "^"), (GREEN, "v"))
     named = dict(zip(dict.fromkeys(kinds[kinds != ""]), marks, strict=False))
     place = _dose_axis(wells["dose"].to_numpy(float))
     for panel, (column, label) in zip(panels, shown, strict=False):

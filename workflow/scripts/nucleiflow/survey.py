@@ -214,12 +214,14 @@ def _check_labels(found: Dataset, labels: str | None, key: str, what: str) -> No
 
 def _check_report(found: Dataset, wells: PlateMap | None, report: dict) -> None:
     """Refuse columns that nothing tells."""
-    told = list(found.columns) + (wells.table.column_names if wells else [])
+    told = [*found.columns, *(wells.table.column_names if wells else ())]
     for key, known in (("group_by", ["auto", "directory", *told]), ("dose", ["auto", *told])):
         if report[key] is not None and report[key] not in known:
+            near = difflib.get_close_matches(report[key], known, 1)
             raise DatasetError(
-                f"config: report.{key} is {report[key]}, which neither names, sheet nor plate map "
-                f"tell: there are {', '.join(known)}"
+                f"config: report.{key} is {report[key]}, which neither names, a sheet nor the "
+                f"plate map tell (there are {', '.join(known)})"
+                + (f", did you mean {near[0]}?" if near else ": name one of them")
             )
 
 
