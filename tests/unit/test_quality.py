@@ -268,6 +268,22 @@ def test_focus_hardly_depends_on_noise_density_and_magnification(psf: float):
     assert larger == pytest.approx(plain, rel=0.3)
 
 
+@pytest.mark.parametrize("diameter", [20.0, 75.0])
+def test_focus_does_not_depend_on_the_strips_in_which_it_is_measured(monkeypatch, diameter: float):
+    # 75 pixels are seen at half the size, of which the last row and column are not whole.
+    image, labels = simulate(5, (401, 303), diameter=diameter)
+    whole = numbers_of(image, labels)["focus"]
+    for rows in (1, 7, 1000):
+        monkeypatch.setattr(quality, "ROWS", rows)
+        assert numbers_of(image, labels)["focus"] == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_channel_of_a_colour_image_is_as_if_it_stood_alone():
+    image, labels = field()
+    colors = np.stack([image // 2, image, image // 3], axis=2)
+    assert numbers_of(colors[:, :, 1], labels) == numbers_of(image, labels)
+
+
 def test_noise_alone_has_no_focus():
     labels = np.zeros((200, 200), np.int32)
     labels[50:70, 50:70] = 1

@@ -290,11 +290,12 @@ def _uneven(record: dict, known: dict, limit: float | None, usual: dict[str, Usu
         return None
     value, span, here = known["evenness"], known.get("span", 0.0), None
     if limit is None:
-        # Between many nuclei, what shines is theirs.
-        foreground = known.get("foreground", 0.0)
-        limit = LEAST_EVENNESS if span > LEAST_SPAN and foreground <= MOST_FOREGROUND else 0.0
+        if known.get("foreground", 0.0) > MUCH_FOREGROUND:
+            # Between so many nuclei, what shines is theirs.
+            return None
+        limit = LEAST_EVENNESS if span > LEAST_SPAN else 0.0
         lowest = _far(usual.get("evenness"), EVEN_SPREAD, -1)
-        if lowest is not None and span > UNUSUAL_SPAN and foreground <= MUCH_FOREGROUND:
+        if lowest is not None and span > UNUSUAL_SPAN:
             lowest = min(math.exp(lowest), UNUSUAL_EVENNESS)
             if lowest > limit:
                 limit, here = lowest, _percent(math.exp(usual["evenness"].median))

@@ -182,6 +182,8 @@ def of_channel(image: np.ndarray, places: Places, camera: np.ndarray | None = No
 
 def opened(image: np.ndarray) -> Channel | None:
     """An image as `Channel`, or None where no pixel is finite."""
+    # Else each look at some of its pixels would copy all of them.
+    image = np.ascontiguousarray(image)
     if image.dtype.kind in "iu" and image.dtype.itemsize <= 2:
         return Channel(image, 0.0, 1.0, None)
     low, high, fill = float(image.min()), float(image.max()), None
