@@ -179,19 +179,44 @@ def test_many_images_are_read_in_several_pieces(tmp_path):
     assert table["median_area"].tolist() == expected
 
 
-def test_one_measurement_is_in_memory_at_a_time(tmp_path, monkeypatch):
+@pytest.mark.parametrize("block", [1, 7, 20])
+def test_medians_are_taken_of_some_groups_at_a_time(tmp_path, monkeypatch, block):
+    random = np.random.default_rng(6)
+    images = [
+        {
+            **{
+                "directory": f"d{random.integers(9)}",
+                "plate": f"P{index % 3}",
+                "well": f"W{index % 8}",
+            },
+            **{
+                "control": ("neg", "pos", "x", "x")[index % 4],
+                "values": list(random.normal(size=n)),
+            },
+        }
+        for index, n in enumerate(random.integers(0, 9, 60))
+    ]
+    tables(tmp_path, images)
+    expected = summary(tmp_path, controls=CONTROLS)
+    assert expected.notna()[["median_area", "percent_area"]].all(axis=None)
+    monkeypatch.setattr(summary_table, "BLOCK", block)
+    pd.testing.assert_frame_equal(summary(tmp_path, controls=CONTROLS), expected)
+
+
+def test_columns_are_read_one_after_the_other(tmp_path, monkeypatch):
     kinds = {"area": pa.int64(), "eccentricity": pa.float64(), "intensity_mean": pa.float64()}
-    tables(tmp_path, [{"values": [(index, 0.5, 1.0) for index in range(20)]}], **kinds)
+    tables(tmp_path, [{"values": [(index, 0.5, 1.0) for index in range(5)]}], **kinds)
     read = []
-    original = pq.read_table
+    original = pq.ParquetFile.read_row_group
 
-    def watched(path, columns):
-        read.append(columns)
-        return original(path, columns=columns)
+    def watched(self, index, columns):
+        read.append((index, *columns))
+        return original(self, index, columns=columns)
 
-    monkeypatch.setattr(pq, "read_table", watched)
-    summary(tmp_path)
-    assert read == [["area"], ["eccentricity"], ["intensity_mean"]]
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", watched)
+    assert summary(tmp_path)["median_area"].tolist() == [2]
+    groups = [("batch", "image"), ("area",), ("eccentricity",), ("intensity_mean",)]
+    assert read == [(index, *columns) for columns in groups for index in (0, 1)]
 
 
 # Measurements

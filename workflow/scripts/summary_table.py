@@ -1,6 +1,6 @@
 """summary.csv: one row a directory, or well, or whatever columns of images.csv tell."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ from nucleiflow.job import JobError, logged
 AUTO = ("area", "eccentricity", "intensity_mean")
 # Standard deviations of a normal distribution in its median absolute deviation.
 NORMAL = 1.4826
+# Objects whose medians are taken at a time, or those of one group.
+BLOCK = 1_000_000
 TEXT = pa.dictionary(pa.int32(), pa.string())
 PARSE = pa.csv.ParseOptions(newlines_in_values=True)
 
@@ -35,7 +37,8 @@ def summary_table(
 ) -> pd.DataFrame:
     """Images and objects of each group, median and MAD of measurements, compared with controls.
 
-    One measurement of all objects is in memory at a time: about 60 bytes an object.
+    One measurement of all objects is in memory at a time, with what tells their groups and wells:
+    about 35 bytes an object.
 
     Parameters
     ----------
@@ -54,8 +57,8 @@ def summary_table(
     -------
     DataFrame
         `images`, `failed`, `flagged` and `excluded` (where images.csv tells), `objects`, and of
-        each measurement `median_` and `mad_`, unscaled; with controls those of `compared`, too.
-        NaN where there is no value.
+        each measurement `median_` and `mad_`, unscaled; with controls those of `compared` and
+        `quality_of_plates`, too. NaN where there is no value.
 
     Raises
     ------
@@ -70,18 +73,19 @@ def summary_table(
     for name, counted in _counted(table).items():
         result[name] = np.bincount(group[counted], minlength=count)
     image = images_of_objects(objects, table)
-    result["objects"] = np.bincount(group[image], minlength=count)
-    wells = wells_of(table, controls) if controls else None
+    groups = grouped(group[image], count)
+    result["objects"] = np.diff(groups.starts)
+    wells = wells_of(table, image, controls) if controls else None
     names = own_names(pq.read_schema(objects))
     for name in chosen(measurements, names, others):
-        values = pq.read_table(objects, columns=[names[name]])[0].cast(pa.float64()).to_numpy()
-        medians = median_of_groups(values, group[image], count)
-        result[f"median_{name}"] = medians
-        deviations = np.abs(values - medians[group[image]])
-        result[f"mad_{name}"] = median_of_groups(deviations, group[image], count)
+        values = values_of(objects, names[name])
+        found = statistics(values, groups)
         if wells:
-            for prefix, column in compared(values, image, group, wells).items():
-                result[f"{prefix}_{name}"] = column
+            of_wells = median_of_groups(values, wells.objects)
+            found |= compared(values, groups, of_wells, wells)
+            found |= quality_of_plates(of_wells, group, wells)
+        for statistic, column in found.items():
+            result[f"{statistic}_{name}"] = column
     told = table.loc[first, list(group_by)].astype(object).reset_index(drop=True)
     # The plate map may have columns of the same names.
     return pd.concat([told, result], axis=1)
@@ -180,9 +184,67 @@ def chosen(
     return list(dict.fromkeys(result))
 
 
-def median_of_groups(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
-    """The median of the values in each of so many groups; NaN is no value."""
-    return pd.Series(values).groupby(groups).median().reindex(range(count)).to_numpy()
+def values_of(objects: Path, column: str) -> np.ndarray:
+    """A column of objects.parquet, (objects,) array of float64, NaN where a value is missing."""
+    with pq.ParquetFile(objects) as file:
+        values, start = np.empty(file.metadata.num_rows), 0
+        for index in range(file.num_row_groups):
+            part = file.read_row_group(index, columns=[column])[0].cast(pa.float64())
+            values[start : start + len(part)] = part.to_numpy()
+            start += len(part)
+    return values
+
+
+class Groups(NamedTuple):
+    """Objects by group: those of group i are the rows `order[starts[i]:starts[i + 1]]`.
+
+    Attributes
+    ----------
+    order : (objects,) array of int32
+    starts : (groups + 1,) array of int64
+    """
+
+    order: np.ndarray
+    starts: np.ndarray
+
+
+def grouped(numbers: np.ndarray, count: int) -> Groups:
+    """Objects by the numbers of their groups, of which there are so many."""
+    order = np.argsort(numbers, kind="stable").astype(np.int32)
+    return Groups(order, np.append(0, np.cumsum(np.bincount(numbers, minlength=count))))
+
+
+def median_of_groups(
+    values: np.ndarray, groups: Groups, change: Callable | None = None
+) -> np.ndarray:
+    """The median of the values in each group; NaN is no value.
+
+    `change` gives other values for some of them, from these, their rows and their groups.
+    """
+    starts, first = groups.starts, 0
+    result = np.full(len(starts) - 1, np.nan)
+    while first < len(result):
+        last = np.searchsorted(starts, starts[first] + BLOCK, "right") - 1
+        last = max(first + 1, last)
+        rows = groups.order[starts[first] : starts[last]]
+        numbers = np.repeat(np.arange(first, last), np.diff(starts[first : last + 1]))
+        part = values[rows]
+        if change is not None:
+            part = change(part, rows, numbers)
+        medians = pd.Series(part).groupby(numbers).median()
+        result[medians.index.to_numpy()] = medians.to_numpy()
+        first = last
+    return result
+
+
+def statistics(values: np.ndarray, groups: Groups) -> dict[str, np.ndarray]:
+    """`median` of each group, and `mad`, the median absolute deviation from it."""
+    medians = median_of_groups(values, groups)
+
+    def deviation(part: np.ndarray, _: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return np.abs(part - medians[numbers])
+
+    return {"median": medians, "mad": median_of_groups(values, groups, deviation)}
 
 
 # Controls
@@ -193,24 +255,32 @@ class Wells(NamedTuple):
 
     Attributes
     ----------
-    of_image : (images,) array of int32
-        The number of each image's well.
-    plate_of_image : (images,) array of int32
-        And of its plate.
+    objects : Groups
+        Objects by well.
+    plate_of_object, plate_of_image : (objects,) and (images,) arrays of int32
+        The number of the plate.
     plate : (wells,) array of int32
         The plate of each well.
     kind : (wells,) array of int8
         -1 for a negative control, 1 for a positive one, 0 for others.
     """
 
-    of_image: np.ndarray
+    objects: Groups
+    plate_of_object: np.ndarray
     plate_of_image: np.ndarray
     plate: np.ndarray
     kind: np.ndarray
 
+    def controls(self, medians: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Each plate that has any, with the medians of its negative and positive wells."""
+        usable = np.isfinite(medians)
+        for plate in np.unique(self.plate[self.kind != 0]):
+            here = usable & (self.plate == plate)
+            yield plate, medians[here & (self.kind == -1)], medians[here & (self.kind == 1)]
 
-def wells_of(table: pd.DataFrame, controls: Controls) -> Wells:
-    """The wells of a dataset.
+
+def wells_of(table: pd.DataFrame, image: np.ndarray, controls: Controls) -> Wells:
+    """The wells of a dataset, from its images and the image of each object.
 
     Where names tell no plates, each directory is a plate if all of them have negative controls;
     otherwise the whole dataset is one. A well is then one of its directory in any case.
@@ -223,55 +293,61 @@ def wells_of(table: pd.DataFrame, controls: Controls) -> Wells:
     if folder == "directory" and len(set(plate)) > len(set(plate[kind == -1])):
         plate = np.zeros_like(plate)
     well, first = numbered(table, [folder, *controls.wells, controls.column])
-    return Wells(well, plate, plate[first], kind[first])
+    objects = grouped(well[image], len(first))
+    return Wells(objects, plate[image], plate, plate[first], kind[first])
 
 
 def compared(
-    values: np.ndarray, image: np.ndarray, group: np.ndarray, wells: Wells
+    values: np.ndarray, groups: Groups, of_wells: np.ndarray, wells: Wells
 ) -> dict[str, np.ndarray]:
-    """A measurement compared with the controls of each plate, by the medians of their wells.
+    """Medians of groups in units of the controls, from those of wells.
 
-    Parameters
-    ----------
-    values : (objects,) array of float64
-    image : (objects,) array of int
-        The image of each object.
-    group : (images,) array of int
-        The group of each image.
-    wells : Wells
+    Objects are normalised by the medians of the control wells of their own plate, so that a group
+    can have several. NaN where a plate has no controls, or they do not differ.
 
     Returns
     -------
-    dict of (groups,) arrays
-        `percent`: medians where 0 is the negative controls of the plate and 100 the positive ones.
-        Without positive controls in the dataset `robust_z` instead: distance from the negative
-        ones in standard deviations, as from their MAD. Objects are normalised by their own plate,
-        so that a group can have several. With positive ones also `zprime` and `zprime_robust` of
-        the group's plate, NaN where it has several.
+    dict of one (groups,) array
+        `percent`, where 0 is the median of the negative control wells and 100 that of the positive
+        ones. Without any positive control in the dataset `robust_z`, the distance from that of the
+        negative ones in standard deviations, which are 1.4826 times their MAD.
     """
-    count, plates = group.max() + 1, wells.plate.max() + 1
-    medians = median_of_groups(values, wells.of_image[image], len(wells.plate))
-    centre, scale, ordinary, robust = np.full((4, plates), np.nan)
-    usable = np.isfinite(medians)
-    both = bool((wells.kind == 1).any())
-    for plate in np.unique(wells.plate[wells.kind == -1]):
-        here = usable & (wells.plate == plate)
-        negative, positive = (medians[here & (wells.kind == kind)] for kind in (-1, 1))
+    centre, scale = np.full((2, wells.plate_of_image.max() + 1), np.nan)
+    positives = bool((wells.kind == 1).any())
+    for plate, negative, positive in wells.controls(of_wells):
         centre[plate] = _median(negative)
-        scale[plate] = (_median(positive) - centre[plate]) / 100 if both else _spread(negative)
+        distance = (_median(positive) - centre[plate]) / 100
+        scale[plate] = distance if positives else _spread(negative)
+    scale[scale == 0] = np.nan
+
+    def normalised(part: np.ndarray, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+        plate = wells.plate_of_object[rows]
+        return (part - centre[plate]) / scale[plate]
+
+    return {"percent" if positives else "robust_z": median_of_groups(values, groups, normalised)}
+
+
+def quality_of_plates(
+    of_wells: np.ndarray, group: np.ndarray, wells: Wells
+) -> dict[str, np.ndarray]:
+    """Z'-factors of the plate of each group, from the medians of wells.
+
+    `zprime`, and `zprime_robust` with median and MAD instead of mean and standard deviation. NaN
+    where the images of a group, which have its number, are of several plates. Nothing without
+    positive controls.
+    """
+    if not (wells.kind == 1).any():
+        return {}
+    ordinary, robust = np.full((2, wells.plate_of_image.max() + 1), np.nan)
+    for plate, negative, positive in wells.controls(of_wells):
         ordinary[plate] = z_prime(negative, positive, np.mean, _deviation)
         robust[plate] = z_prime(negative, positive, _median, _spread)
-    # Where controls do not differ, nothing can be said in their units.
-    scale[scale == 0] = np.nan
-    plate = wells.plate_of_image[image]
-    normal = (values - centre[plate]) / scale[plate]
-    result = {"percent" if both else "robust_z": median_of_groups(normal, group[image], count)}
-    if both:
-        of_group = pd.Series(wells.plate_of_image).groupby(group)
-        first, single = of_group.min().to_numpy(), (of_group.min() == of_group.max()).to_numpy()
-        for name, values_of_plates in (("zprime", ordinary), ("zprime_robust", robust)):
-            result[name] = np.where(single, values_of_plates[first], np.nan)
-    return result
+    plates = pd.Series(wells.plate_of_image).groupby(group)
+    first, last = plates.min().to_numpy(), plates.max().to_numpy()
+    return {
+        name: np.where(first == last, of_plate[first], np.nan)
+        for name, of_plate in (("zprime", ordinary), ("zprime_robust", robust))
+    }
 
 
 def z_prime(
