@@ -736,8 +736,7 @@ def stages(config, schema):
         name: settings.active(config[name], schema["properties"][name])
         for name in ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
     }
-    # They are made where the tables are joined.
-    del sections["measure"]["ratios"]
+    sections["measure"] = settings.of_stage_measure(sections["measure"])
     again = {"view": view(config)}
     steps = ("combine", "denoise", "background", "log")
     first = {key: sections["preprocess"][key] for key in steps} | again

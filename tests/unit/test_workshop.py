@@ -61,10 +61,11 @@ def workshop(data, schema):
     labels, _ = watershed.watershed(image, result["mask"], seeds, **options["watershed"])
     result["labels"] = labels
     # Columns of intensities end in nothing, as in the workshop.
-    assert options["measure"].pop("channels") == "segmented"
-    assert options["measure"].pop("objects") == "all"
+    wanted = settings.of_stage_measure(options["measure"])
+    assert wanted.pop("channels") == "segmented"
+    assert (wanted.pop("objects"), wanted.pop("families")) == ("all", {})
     channels = [("", result["channel"])]
-    result["table"] = measure.measure(labels, channels, frame=1, **options["measure"])
+    result["table"] = measure.measure(labels, channels, frame=1, **wanted)
     drawing = {key: options["overlay"][key] for key in ("color", "thickness")}
     shown = for_display(image, options["overlay"]["stretch"])
     result["overlay"] = overlay.overlay(shown, labels, lines=True, **drawing)

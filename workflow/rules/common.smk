@@ -208,14 +208,7 @@ def settings_of(stage, chosen=CONFIG):
         if section["method"] == "watershed":
             section["view"] = view_of(chosen)
     if stage == "measure":
-        # They are made where the tables are joined.
-        del section["ratios"]
-        section["objects"] = OBJECTS
-        section["families"] = families.chosen(section)
-        for name in families.FAMILIES:
-            del section[name]
-        if not section["families"]:
-            del section["max_intensity"]
+        section = settings.of_stage_measure(section) | {"objects": OBJECTS}
         # OpenCV's watershed leaves a frame of one pixel without labels.
         opencv = chosen["watershed"]["method"] == "opencv" and FOUND_HERE
         section["frame"] = 1 if opencv else 0

@@ -251,6 +251,18 @@ def active(section: dict, schema: dict) -> dict:
     return result
 
 
+def of_stage_measure(section: dict) -> dict:
+    """What the stage measure depends on of its section, without what it does not use.
+
+    `families` become their options by their names. Ratios are made where the tables are joined.
+    """
+    left_out = {"ratios", *families.FAMILIES}
+    if not section["families"]:
+        left_out.add("max_intensity")
+    used = {key: value for key, value in section.items() if key not in left_out}
+    return used | {"families": families.chosen(section)}
+
+
 def keys(schema: dict, prefix: str = "") -> Iterator[tuple[str, dict]]:
     """Every key of a schema with its dotted name, parents before their children."""
     for name, entry in schema.get("properties", {}).items():
