@@ -195,7 +195,7 @@ def test_controls_have_a_marker_and_a_line_and_are_in_no_curve():
     assert "none" in [label.get_text() for label in panel.get_xticklabels()]
     dashed = [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == "--"]
     assert dashed == [6, 50]
-    assert {"DMSO (2 wells)", "kill (1 wells)"} <= set(texts(figure))
+    assert {"DMSO (2 wells)", "kill (1 well)"} <= set(texts(figure))
 
 
 def test_doses_below_0_are_logarithms_already():

@@ -116,16 +116,13 @@ def plate_plots(wells: pd.DataFrame, shown: Sequence[Measure]) -> list[Plot]:
         for start in range(0, min(len(plates), most), plots.PANELS):
             some = plates[start : min(start + plots.PANELS, most)]
             panels = [(name, *plate_panel(plate, measure.name, shape)) for name, plate in some]
-            caption = f"{measure.label[0].upper()}{measure.label[1:]}."
-            if cut:
-                caption += " Colours end at the 1st and 99th percentile of all wells."
+            told = ["Colours end at the 1st and 99th percentile of all wells."] if cut else []
             if len(plates) > len(some):
-                caption += f" Plates {start + 1} to {start + len(some)} of {len(plates)}"
                 left = f"; those after {most} are in wells.csv alone" if len(plates) > most else ""
-                caption += f"{left}."
+                told.append(f"Plates {start + 1} to {start + len(some)} of {len(plates)}{left}.")
             number = f"_{start // plots.PANELS + 1}" if len(plates) > plots.PANELS else ""
             figure = plots.plate_maps(panels, measure.label, limits)
-            made.append(Plot(f"plates_{measure.name}{number}", figure, caption))
+            made.append(Plot(f"plates_{measure.name}{number}", figure, " ".join(told)))
     return made
 
 

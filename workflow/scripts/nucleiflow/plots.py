@@ -334,7 +334,7 @@ def dose_curves(
                 markersize=5,
                 markeredgecolor="white",
                 markeredgewidth=0.4,
-                label=f"{short(kind, 24)} ({len(part)} wells)",
+                label=f"{kind} ({len(part)} {'well' if len(part) == 1 else 'wells'})",
                 **points,
             )
         panel.set_xlabel(dose)
@@ -484,6 +484,9 @@ def sequence(
             _logarithmic(panel.yaxis)
         else:
             panel.yaxis.set_major_locator(MaxNLocator(5))
+            if len(finite) and finite.min() >= 0:
+                # Else noise fills the plot, and looks like differences.
+                panel.set_ylim(0, finite.max() * 1.08 or 1)
         panel.set_ylabel(_in_lines(f"{short(name, 12)}: {label}" if name else label))
         panel.grid(axis="y")
         panel.set_xlim(0.5, max(len(x), 1) + 0.5)
