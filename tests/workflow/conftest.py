@@ -15,7 +15,7 @@ def finished(tmp_path_factory) -> Project:
     write_dataset(folder / "images")
     (folder / "run").mkdir()
     project = Project(folder / "clone", folder / "images", folder / "run")
-    project.snakemake()
+    project.snakemake("all")
     return project
 
 

@@ -17,13 +17,15 @@ from nucleiflow.readers import open_image
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
-# What follows the stages: tables, report, record of the run.
 # What a changed config is written down in.
-RECORD = {"run_record": 1, "summary": 1, "report_run": 1}
+RECORD = {"run_record": 1, "summary": 1}
+# What follows the stages up to the tables.
 AFTERWARDS = {
     *("image_table", "object_table", "object_formats", "summary_table", "column_table"),
-    *(*RECORD, "report_plots", "report_pictures"),
+    *RECORD,
 }
+# Runs are asked for tables alone, without the report, where nothing else is.
+TARGETS = {"all", "tables", "inventory", "preview", "sweep", "evaluate"}
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "demo", "bench", ".*_cache")
 
 
@@ -43,6 +45,9 @@ class Project:
         """The command line of a run, with `KEY=VALUE` arguments as config."""
         config = [text for text in arguments if re.match(r"[a-z_]+=", text)]
         others = [text for text in arguments if text not in config]
+        chosen = TARGETS & {*others} or {"--report", "--target-jobs"} & {*others}
+        if not chosen and not any(text.startswith("results/") for text in others):
+            others.insert(0, "tables")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.clone / "Snakefile")]
         command += ["--directory", str(self.run), "--cores", "2", *others]
         return [
@@ -72,8 +77,7 @@ class Project:
         table = re.search(r"^job +count\n[- ]+\n(.*?)^total ", output, re.M | re.S)
         lines = table.group(1).split("\n")[:-1] if table else []
         jobs = {line.split()[0]: int(line.split()[1]) for line in lines}
-        jobs.pop("all", None)
-        return jobs
+        return {rule: count for rule, count in jobs.items() if rule not in TARGETS}
 
     def stages_planned(self, *arguments: str) -> dict[str, int]:
         """The same for the stages alone."""

@@ -21,7 +21,7 @@ def test_plate_of_two_channels_with_its_plate_map(fresh: Project, data: Path):
     fresh.images = data / "sbs-plate"
     plate_map = data / "sbs-plate" / "1049_Metadata.csv"
     config = ["segment=2", "batch_size=9", f"metadata={{plate_map: {plate_map}}}"]
-    output = fresh.snakemake(*config).stdout
+    output = fresh.snakemake("all", *config).stdout
     assert "24 images in 1 directory" in output
     assert "names read as sbs: 24 wells; 640 x 640 pixels of uint8, 2 channels (1, 2)" in output
 

@@ -58,7 +58,7 @@ def lit(tmp_path_factory) -> Project:
     names = sorted([*names_by_rank(False)[20:26], *names_by_rank(True)[20:23]])
     write(project, "plate1", names)
     write(project, NESTED, names[:4])
-    project.snakemake(ESTIMATE)
+    project.snakemake("all", ESTIMATE)
     return project
 
 

@@ -141,7 +141,7 @@ def odd(fresh: Project) -> Project:
         noise = np.random.default_rng(number).integers(0, 1500, (900, 900), np.uint16)
         tifffile.imwrite(fresh.images / f"noise {number}.tif", noise)
     config = ["max_failed=1", "threshold={method: manual, manual: {value: 1600}}"]
-    fresh.snakemake(*config)
+    fresh.snakemake("all", *config)
     fresh.snakemake(*config, "--report", "report.html")
     return fresh
 

@@ -85,7 +85,8 @@ def test_a_setting_that_no_stage_uses_reruns_no_stage(project: Project, change: 
     ],
 )
 def test_a_setting_of_the_report_reruns_its_page(project: Project, change: str, rules: list[str]):
-    assert project.planned(change) == RECORD | dict.fromkeys(rules, 1)
+    planned = project.planned("all", change)
+    assert planned == RECORD | {"report_run": 1} | dict.fromkeys(rules, 1)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,11 @@ def test_what_only_the_tables_tell_reruns_no_stage(project: Project, change: str
     ]
 
 
+@pytest.mark.parametrize("change", ["qc={uneven: 0.2}", "qc={exclude: [debris]}"])
+def test_a_limit_of_quality_control_reruns_the_tables_alone(project: Project, change: str):
+    assert project.planned(change) == dict.fromkeys(AFTERWARDS, 1)
+
+
 def test_a_number_written_in_another_way_reruns_nothing(project: Project):
     assert project.planned("markers={pieces: {bias: 0}}") == {}
 
@@ -181,6 +187,9 @@ def test_an_edited_script_reruns_its_stage_and_those_after_it(project: Project, 
         ("distance", STAGES[1:]),
         # Readers are found by the ending, so that all of them count.
         ("readers/picture", STAGES),
+        ("quality", ["measure"]),
+        # Where tables are made.
+        ("flags", ()),
         # The config is checked before any stage, and no stage imports this.
         ("settings", ()),
     ],

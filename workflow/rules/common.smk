@@ -661,27 +661,29 @@ def plate_settings(wildcards):
     }
 
 
-def everything(wildcards):
-    names = [
-        "objects.parquet",
-        "images.csv",
-        "summary.csv",
-        "columns.csv",
-        "run.json",
-        "summary.txt",
-    ]
-    names += ["report/run.html", "report/plots.html"]
-    if "overlay" in CONFIG["keep"]:
-        names.append("report/pictures.html")
-    if wells_known():
-        names.append("report/plates")
-    if CONFIG["illumination"]["method"] == "estimate":
-        names.append("report/illumination.jpg")
-    tables = [
-        *(f"{RESULTS}/{name}" for name in names),
-        *map(str, table_formats().values()),
-    ]
+def all_tables(wildcards):
+    """Tables, and what of each image is to be kept."""
+    names = ["objects.parquet", "images.csv", "summary.csv", "columns.csv"]
+    names += ["run.json", "summary.txt"]
+    tables = [f"{RESULTS}/{name}" for name in names]
+    tables += map(str, table_formats().values())
     return tables + overlays(wildcards) + lacking()
+
+
+def pages(wildcards):
+    """Of the report."""
+    names = ["run.html", "plots.html"]
+    if "overlay" in CONFIG["keep"]:
+        names.append("pictures.html")
+    if wells_known():
+        names.append("plates")
+    if CONFIG["illumination"]["method"] == "estimate":
+        names.append("illumination.jpg")
+    return [f"{RESULTS}/report/{name}" for name in names]
+
+
+def everything(wildcards):
+    return all_tables(wildcards) + pages(wildcards)
 
 
 def write_start():

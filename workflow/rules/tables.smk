@@ -3,6 +3,7 @@
 
 
 localrules:
+    tables,
     column_table,
     image_table,
     object_formats,
@@ -10,6 +11,11 @@ localrules:
     run_record,
     summary,
     summary_table,
+
+
+rule tables:
+    input:
+        all_tables,
 
 
 rule image_table:
