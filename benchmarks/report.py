@@ -8,7 +8,6 @@ Snakemake's own part of the report is of the same size, too.
 import argparse
 import base64
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -121,7 +120,7 @@ def made_images(count: int) -> pd.DataFrame:
         f"compound {1 + (index + y) % 40}" for index, y in zip(plate, row, strict=True)
     ]
     images["dose_uM"] = np.where(column > 1, np.round(10.0 ** ((column - 16) / 4), 5), 0)
-    images["control"] = np.select([column == 0, column == 1], ["DMSO", "staurosporine"], "")
+    images["control"] = np.select([column == 0, column == 1], ["negative", "positive"], "")
     return images
 
 
@@ -148,16 +147,18 @@ def write_run(folder: Path, images: pd.DataFrame, objects: int) -> None:
     drawn = overlay.overlay(for_display(image), labels, "yellow", 1, False)
     cv2.imwrite(str(picture), drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     for path in images["overlay"]:
-        os.link(picture, results / path)
+        (results / path).symlink_to(picture.absolute())
     rng = np.random.default_rng(1)
     write_images(results / "images.csv", images, objects, rng)
     write_objects(results / "objects.parquet", images, objects, rng)
-    (results / "objects.csv").touch()
+    for name in ("objects.csv", "summary.csv", "columns.csv"):
+        (results / name).touch()
     (results / "summary.txt").write_text(f"{len(images)} images, made up\n")
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    told = run_record.run_record(
-        settings.load({}, schema), "0", "2026-01-01T10:00:00+00:00", len(images), 0, 0
-    )
+    numbers = {"images": len(images), "failed": 0, "flagged": 0}
+    numbers["objects"] = pq.read_metadata(results / "objects.parquet").num_rows
+    chosen, began = settings.load({}, schema), "2026-01-01T10:00:00+00:00"
+    told = run_record.run_record(chosen, "0", began, numbers)
     (results / "run.json").write_text(json.dumps(told))
     (results / "report").mkdir()
 

@@ -272,8 +272,30 @@ def test_failed_images_are_capped(tmp_path):
     rows = [{"image": str(number), "status": "failed", "message": "m"} for number in range(250)]
     html = report_run.failed_table(images_of(tmp_path, *rows))
     assert html.count("<td>m</td>") == 200
-    assert "And 50 more, in failed.csv and images.csv." in html
+    assert "And 50 more, in images.csv." in html
     assert report_run.failed_table(images_of(tmp_path, {})) == "<p>None.</p>"
+
+
+def test_tables_of_the_report_are_small(tmp_path):
+    rows = [
+        {"image": "1"},
+        {"image": "2", "file": "a,b.tif", "status": "failed", "message": "x\ny"},
+    ]
+    few = report_run.failed_csv(images_of(tmp_path, *rows))
+    assert few == 'directory,file,stage,message\nd,"a,b.tif",,"x\ny"\n'
+    assert report_run.failed_csv(images_of(tmp_path, {})) == "directory,file,stage,message\n"
+    lines = [{"status": "failed", "message": "é" * 100}] * 5000
+    many = report_run.failed_csv(images_of(tmp_path, *lines))
+    assert 0.9 * pages.LARGEST_TABLE < len(many.encode()) <= pages.LARGEST_TABLE
+    assert set(many.splitlines()[1:]) == {f"d,i.tif,,{'é' * 100}"}
+
+    wells = wells_table(dose=[0.1] * 40_000)
+    report_plates.write_wells(wells[:9], tmp_path)
+    assert pd.read_csv(tmp_path / "wells.csv").equals(wells[:9])
+    (tmp_path / "wells.csv").unlink()
+    report_plates.write_wells(wells, tmp_path)
+    assert not (tmp_path / "wells.csv").exists()
+    assert pd.read_csv(tmp_path / "wells.csv.gz").equals(wells)
 
 
 # Quality

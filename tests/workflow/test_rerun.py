@@ -102,7 +102,7 @@ def test_a_setting_of_the_report_reruns_its_page(project: Project, change: str, 
     ],
 )
 def test_another_table_runs_the_rule_that_makes_it(project: Project, change: str, rules):
-    assert project.planned(change) == dict.fromkeys([*rules, "run_record", "summary"], 1)
+    assert project.planned(change) == RECORD | dict.fromkeys(rules, 1)
 
 
 def test_formats_are_there_as_long_as_they_are_asked_for(project: Project):

@@ -418,7 +418,7 @@ def test_snakemakes_own_views_work(finished: Project, project: Project):
     assert all(f'"{stage}"' in graph for stage in (*STAGES, "object_table"))
     project.snakemake("--report", "report.html")
     page = (project.run / "report.html").read_text()
-    for name in ("run.html", "quality.html", "pictures.html", "plots.html", "failed.csv"):
+    for name in ("run.html", "quality.html", "pictures.html", "plots.html", "tables/failed.csv"):
         assert f"results/report/{name}" in page
     assert len(page) < 20_000_000
 

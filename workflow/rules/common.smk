@@ -632,8 +632,13 @@ def wells_known():
     )
 
 
-# What a page or table of the report's plates is, and where the report has it.
+# What a page or table is that is there in some runs only, and where the report has it.
 PAGES = {
+    "failed": ("7 Tables", {"table": "failed.csv: images that failed"}),
+    "summary": (
+        "7 Tables",
+        {"table": "summary.csv: medians by directory, or group_by"},
+    ),
     "plates": ("5 Plates", {"page": "Wells as heat maps"}),
     "doses": ("6 Doses", {"page": "Dose curves"}),
     "wells": ("7 Tables", {"table": "wells.csv: a row a well"}),

@@ -15,6 +15,7 @@ rule report_run:
     input:
         run=f"{RESULTS}/run.json",
         images=f"{RESULTS}/images.csv",
+        summary=f"{RESULTS}/summary.csv",
     output:
         run=report(
             f"{RESULTS}/report/run.html",
@@ -28,11 +29,12 @@ rule report_run:
             category="2 Quality",
             labels={"page": "Quality of the images"},
         ),
-        failed=report(
-            f"{RESULTS}/report/failed.csv",
-            caption="../report/failed.rst",
+        tables=report(
+            directory(f"{RESULTS}/report/tables"),
+            patterns=["{page}.csv"],
+            caption="../report/tables.rst",
             category="7 Tables",
-            labels={"table": "failed.csv: images that failed"},
+            labels=page_labels,
         ),
         plots=directory(f"{RESULTS}/report/quality"),
     log:

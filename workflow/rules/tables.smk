@@ -125,12 +125,7 @@ rule summary_table:
         objects=f"{RESULTS}/objects.parquet",
         images=f"{RESULTS}/images.csv",
     output:
-        report(
-            f"{RESULTS}/summary.csv",
-            caption="../report/summary.rst",
-            category="7 Tables",
-            labels={"table": "summary.csv: medians by directory, or group_by"},
-        ),
+        f"{RESULTS}/summary.csv",
     log:
         f"{RESULTS}/logs/summary_table.log",
     benchmark:

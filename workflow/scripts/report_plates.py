@@ -1,5 +1,6 @@
 """The report's plates and doses: wells as heat maps, and curves where the plate map has doses."""
 
+import gzip
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from report_plots import KEYS, measured_by_group, not_measured
 FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 # Plates in the heat maps of all measurements together, and panels with curves: the report stays
 # small.
-PANELS, CURVES = 192, 96
+PANELS, CURVES = 192, 60
 DOSE = re.compile("dose|conc", re.IGNORECASE)
 COMPOUND = re.compile("compound|drug|treatment|substance", re.IGNORECASE)
 PLATES = (
@@ -70,6 +71,15 @@ def wells_of(
     kept = [name for name in others if by_well[name].nunique().max() == 1]
     table = by_well[kept].first().join(table) if kept else table
     return table.reset_index(names=["plate", "well"])
+
+
+def write_wells(wells: pd.DataFrame, folder: Path) -> None:
+    """The table of wells, compressed if it is too large for the report."""
+    text = wells.to_csv(index=False, float_format="%.7g")
+    if len(text) <= pages.LARGEST_TABLE:
+        pages.write(folder / "wells.csv", text)
+    else:
+        (folder / "wells.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def place_of(well: str) -> tuple[int, int] | None:
@@ -237,7 +247,7 @@ if "snakemake" in globals():
         ]
         with replaced(Path(snakemake.output[0])) as folder:
             folder.mkdir()
-            pages.write(folder / "wells.csv", wells.to_csv(index=False))
+            write_wells(wells, folder)
             drawn = report.drawn(plate_plots(wells, shown), folder)
             parts = [pages.paragraph(PLATES), not_measured(missing)]
             parts.append(pages.flow(drawn) if drawn else pages.paragraph(NO_WELLS, "note"))

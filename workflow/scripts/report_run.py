@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -213,12 +214,22 @@ def failed_table(images: pd.DataFrame) -> str:
         for row in failed.head(LISTED).itertuples()
     ]
     left = len(failed) - len(rows)
-    more = f"And {left} more, in failed.csv and images.csv." if left else ""
+    more = f"And {left} more, in images.csv." if left else ""
     text = (
         "They are in no other table and plot. Mend what the sentences say and run again: only the "
         "batches of these images are computed."
     )
     return pages.paragraph(text) + Table(("image", "stage", "why"), rows, more).html()
+
+
+def failed_csv(images: pd.DataFrame) -> str:
+    """The images that failed as CSV: all, or as many of the first as the report has room for."""
+    failed = images.loc[~images["ok"], ["directory", "file", "stage", "message"]]
+    # A text has a comma or line end behind it, and may have quotes around it.
+    rows = failed.itertuples(index=False)
+    sizes = [sum(len(text.encode()) + 3 for text in row) for row in rows]
+    shown = int((np.cumsum(sizes) <= pages.LARGEST_TABLE).sum())
+    return failed.head(shown).to_csv(index=False)
 
 
 def directory_table(images: pd.DataFrame) -> Table:
@@ -301,8 +312,12 @@ if "snakemake" in globals():
         others = ["seconds", *(quality.name for quality in QUALITY)]
         images, _ = report.read_images(path, others)
         pages.write(Path(output.run), run_page(run, images, snakemake.params.defaults))
-        failed = images.loc[~images["ok"], ["directory", "file", "stage", "message"]]
-        pages.write(Path(output.failed), failed.to_csv(index=False))
+        with replaced(Path(output.tables)) as folder:
+            folder.mkdir()
+            pages.write(folder / "failed.csv", failed_csv(images))
+            summary = Path(snakemake.input.summary)
+            if summary.stat().st_size <= pages.LARGEST_TABLE:
+                shutil.copyfile(summary, folder / "summary.csv")
         done = images[images["ok"]].reset_index(drop=True)
         flagged = done["flagged"]
         done["number"] = flagged.cumsum().where(flagged)

@@ -37,6 +37,10 @@ figcaption { font-size: 13.5px; color: #444; max-width: 60rem; margin-top: .3rem
 """
 
 
+# Bytes of a table that the report holds. Larger ones lie beside it alone.
+LARGEST_TABLE = 500_000
+
+
 class Table(NamedTuple):
     """A table of texts and numbers.
 
