@@ -131,8 +131,9 @@ def pictures_page(
     """The page of both galleries."""
     text = (
         "Outlines should follow the edges of the nuclei. Where they lie too far in or out, change "
-        "threshold; where touching nuclei are one object, lower h and fraction of markers; where "
-        "one nucleus is several, raise them. Click a picture to see it in full."
+        "the level of refine in watershed; where touching nuclei are one object, lower the bias of "
+        "pieces in markers; where one nucleus is several, raise it. Click a picture to see it in "
+        "full."
     )
     left = all_flagged - len(flagged)
     more = f" There are {left} more, which images.csv names." if left else ""
