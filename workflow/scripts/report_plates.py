@@ -26,7 +26,8 @@ PLATES = (
     "Each square is a well, all plates have one scale. Grey wells have no value; a cross marks "
     "those whose images all failed, a circle those with a flagged image. Rows, columns or edges "
     "that stand out come from pipetting, drying or the microscope, and not from treatment; single "
-    "wells deserve a look at their outlines. The numbers are in wells.csv."
+    "wells deserve a look at their outlines. The numbers are in wells.csv, which is beside the "
+    "report, compressed, if it is large."
 )
 DOSES = (
     "Each point is a well; squares are medians of a dose, and bars reach from the lower to the "

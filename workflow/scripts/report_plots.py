@@ -103,7 +103,7 @@ def group_plot(rows: Sequence[np.ndarray], names: pd.Series, measure: Measure) -
     if len(places) < len(table):
         caption = (
             f"Of {len(table)}, these are the {len(places)} that differ most from the median of "
-            f"all; groups.csv has all. {caption}"
+            f"all; summary.csv has all that summary: group_by names. {caption}"
         )
     return Plot(f"{measure.name}_by_{kind}", figure, caption)
 

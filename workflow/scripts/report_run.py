@@ -289,7 +289,8 @@ def quality_page(images: pd.DataFrame, drawn: Sequence[str], is_checked: bool) -
     text = (
         "Every image that worked, in the order of images.csv; grey and white stripes are "
         "directories. Crosses are images that are flagged for what is shown, with the number that "
-        "they have in the table below; circles are flagged for something else."
+        "they have in the table below; circles are flagged for something else. Of very many "
+        "images, flagged ones are dots in the same colours, and the others a band."
     )
     parts = [pages.paragraph(text)]
     rows = [

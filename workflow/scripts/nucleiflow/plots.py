@@ -473,7 +473,7 @@ def sequence(
             )  # fmt: skip
         _mark(panel, x[others], values[others], INK, "o", "flagged for something else")
         _mark(panel, x[flagged], values[flagged], VERMILION, "X", "flagged for this")
-        for place, number in numbers.items():
+        for place, number in numbers.items() if flagged.sum() <= MANY else ():
             if flagged[place] and np.isfinite(values[place]):
                 panel.annotate(
                     str(number), (x[place], values[place]), (4, 3),
