@@ -23,6 +23,7 @@ def main() -> int:
         "inventory.py",
         "planning.py",
         "tables.py",
+        "report.py",
         "speed.py",
     )
     return sum(subprocess.run([sys.executable, HERE / part]).returncode != 0 for part in parts)

@@ -96,7 +96,8 @@ def test_summary_has_a_row_a_directory(finished: Project):
     objects = pd.read_csv(finished.results / "objects.csv").groupby("directory")
     rows = finished.rows("summary.csv")
     assert list(rows[0]) == [
-        *("directory", "images", "failed", "objects", "median_area", "mad_area"),
+        *("directory", "images", "failed", "flagged", "excluded", "objects"),
+        *("median_area", "mad_area"),
         *("median_eccentricity", "mad_eccentricity"),
         *("median_intensity_mean", "mad_intensity_mean"),
     ]
