@@ -279,7 +279,7 @@ def test_settings_that_do_not_fit_an_image_fail_it_with_their_key(fresh: Project
         fresh.snakemake("results/images.csv", config)
         messages = {row["image"]: row["message"] for row in fresh.rows("images.csv")}
         assert messages == {"small": message, "large": ""}
-    fresh.snakemake("segment=1", "results/images.csv")
+    fresh.snakemake("segment=1", "results/objects.csv")
     assert {row["message"] for row in fresh.rows("images.csv")} == {
         "there is no channel 1, the image has one: change segment"
     }
