@@ -77,7 +77,7 @@ class Project:
         table = re.search(r"^job +count\n[- ]+\n(.*?)^total ", output, re.M | re.S)
         lines = table.group(1).split("\n")[:-1] if table else []
         jobs = {line.split()[0]: int(line.split()[1]) for line in lines}
-        return {rule: count for rule, count in jobs.items() if rule not in TARGETS}
+        return {rule: count for rule, count in jobs.items() if rule not in ("all", "tables")}
 
     def stages_planned(self, *arguments: str) -> dict[str, int]:
         """The same for the stages alone."""
