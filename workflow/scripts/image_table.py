@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from nucleiflow import columns
 from nucleiflow.batch import RECORDS
 from nucleiflow.files import replaced
 from nucleiflow.flags import Judge, Seen
@@ -17,24 +18,7 @@ from nucleiflow.plan import Plan
 
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 # Columns after those that names, sheets and the plate map give.
-COLUMNS = (
-    "status",
-    "stage",
-    "message",
-    "objects",
-    "dropped",
-    "height",
-    "width",
-    "dtype",
-    "channels",
-    "segmented",
-    "planes",
-    "plane",
-    "pixel_size_um",
-    "pixel_size_source",
-    "diameter",
-    "threshold",
-)
+COLUMNS = tuple(column.name for column in columns.OUTCOME)
 
 
 def image_rows(
@@ -106,10 +90,10 @@ def write_images(
     stages: Sequence[str] = STAGES,
 ) -> None:
     """Write images.csv."""
-    columns = [*PLACE, *known.names, *COLUMNS, *judge.columns]
-    columns += [*(f"seconds_{stage}" for stage in stages), *folders]
+    names = [*PLACE, *known.names, *COLUMNS, *judge.columns]
+    names += [*(f"seconds_{stage}" for stage in stages), *folders]
     with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

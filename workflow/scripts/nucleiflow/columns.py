@@ -333,8 +333,7 @@ OBJECT = (
     ),
 )
 # Of images, after where they are and what is known of them.
-IMAGES = (
-    Column("file", "", "its (first) file, below its directory"),
+OUTCOME = (
     Column("status", "", "`ok`, or `failed`"),
     Column("stage", "", "the stage in which it failed"),
     Column("message", "", "why it failed"),
@@ -361,6 +360,10 @@ IMAGES = (
         "units of the preprocessed image",
         "its median along the outlines of the mask",
     ),
+)
+IMAGES = (
+    Column("file", "", "its (first) file, below its directory"),
+    *OUTCOME,
     Column("foreground", "0 to 1", "share of its pixels that nuclei cover"),
     Column("median_area", SQUARE, "median area of its nuclei"),
     Column("border_share", "0 to 1", "share of its nuclei that touch the edge of the image"),
