@@ -35,7 +35,7 @@ rule preprocess:
         "batch"
     conda:
         "workflow/envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
@@ -62,7 +62,7 @@ rule threshold:
         "batch"
     conda:
         "workflow/envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
@@ -91,7 +91,7 @@ rule markers:
         "batch"
     conda:
         "workflow/envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
@@ -121,7 +121,7 @@ rule watershed:
         "batch"
     conda:
         "workflow/envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
@@ -148,7 +148,7 @@ rule measure:
         "batch"
     conda:
         "workflow/envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=measure_mem_mb,
         runtime=measure_runtime,

@@ -59,7 +59,9 @@ def fake(tmp_path, root, rule, threads, inputs, outputs, params, images=None):
     """What Snakemake puts into a script, for all images of a directory or for those named."""
     if images is None:
         look = dataset.Look(lambda folder, files: None)
-        (batch,) = dataset.find(str(root), ["tif", "png"], 1000, look).batches.values()
+        (batch,) = dataset.find(
+            str(root), ["tif", "png"], plan.BatchSize(1000), look
+        ).batches.values()
     else:
         batch = plan.Batch("a.b.c", "day 1", "day 1", images, dataset.FALLBACK)
     path = tmp_path / "plan.json"

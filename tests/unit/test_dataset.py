@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nucleiflow import dataset, plan
 from nucleiflow.dataset import DatasetError, Look, find, find_in_sheet, stem
 from nucleiflow.field import Header
-from nucleiflow.plan import Extent, File, Image
+from nucleiflow.plan import BatchSize, Extent, File, Image
 from nucleiflow.samples import Sample, SampleSheet
 
 EXTENSIONS = ["tif", "tiff", "png", "jpg", "jpeg", "bmp", "zarr"]
@@ -38,7 +38,7 @@ def make(tmp_path):
 
 
 def look(root, batch_size=100, results="", extensions=EXTENSIONS, look=UNREADABLE, **options):
-    return find(str(root), extensions, batch_size, look, str(results), **options)
+    return find(str(root), extensions, BatchSize(batch_size), look, str(results), **options)
 
 
 def images(found):
@@ -991,7 +991,7 @@ def sheet(root, *samples, columns=("plate", "well", "site", "time")):
 
 
 def listed(root, *samples, batch_size=100, look=UNREADABLE, **options):
-    return find_in_sheet(sheet(root, *samples, **options), batch_size, look)
+    return find_in_sheet(sheet(root, *samples, **options), BatchSize(batch_size), look)
 
 
 def sheet_refusal(root, *samples):

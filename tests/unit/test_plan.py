@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut, dataset_of, load, save
+from nucleiflow.plan import (
+    Batch,
+    BatchSize,
+    Extent,
+    File,
+    Image,
+    batch_name,
+    cut,
+    dataset_of,
+    load,
+    save,
+)
 
 # Cutting
 
@@ -239,3 +250,31 @@ def test_dataset_of_a_plan_and_of_one_that_another_version_wrote(tmp_path):
     assert dataset_of(tmp_path / "a.json") == "/data"
     (tmp_path / "b.json").write_text('{"batch": "b", "root": "/data", "files": []}')
     assert dataset_of(tmp_path / "b.json") is None
+
+
+@pytest.mark.parametrize(
+    ("extent", "count"),
+    [
+        # 2048 x 2048, 2160 x 2160 and 1992 x 1992 count the same, as do 1 to 2 channels of them.
+        (Extent(4.194), 1000),
+        (Extent(4.666), 1000),
+        (Extent(3.968, layers=2), 1000),
+        # Three channels, ten planes.
+        (Extent(4.194, layers=30), 250),
+        # Files of 100 times.
+        (Extent(4.194, images=100), 8),
+        # A slide; a thumbnail; a header that says nothing.
+        (Extent(10_000.0), 1),
+        (Extent(0.01), 2000),
+        (Extent(0.0), 2000),
+    ],
+)
+def test_batches_have_so_many_images_as_are_minutes_of_work(extent, count):
+    assert BatchSize().of(extent) == count
+    assert BatchSize(3).of(extent) == 3
+
+
+def test_batches_are_as_large_as_the_config_says():
+    assert BatchSize(megapixels=400).of(Extent(4.194)) == 100
+    assert BatchSize(megapixels=0.1).of(Extent(4.194)) == 1
+    assert BatchSize(5000, megapixels=0.1).of(Extent(4.194)) == 5000

@@ -15,7 +15,7 @@ rule cells:
         "batch"
     conda:
         "../envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=mem_mb,
         runtime=runtime,

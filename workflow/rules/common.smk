@@ -24,7 +24,7 @@ WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nucleiflow import families, files, lengths, plan, settings, terminal
+from nucleiflow import families, files, job_costs, lengths, plan, settings, terminal
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
     "version"
@@ -487,6 +487,13 @@ def memory(batch, threads, pixel=45):
     return 400 + workers * (60 + max(pixel, 12 * frames) * batch.extent.megapixels)
 
 
+def workers(wildcards):
+    """CPUs of a stage's job: four, and more where this machine has more than batches need."""
+    if workflow.nodes is not None or not workflow.is_main_process:
+        return 4
+    return max(4, (workflow.resource_settings.cores or 1) // len(found().batches))
+
+
 def workers_of(batch, threads):
     return min(threads, len(batch.images) * batch.extent.images)
 
@@ -719,19 +726,26 @@ def write_plan():
 def remove_stale():
     """Remove what earlier runs on the same dataset left of batches that exist no more.
 
-    Their images are gone or stand in other batches. Results of another dataset stay.
+    Their images are gone or stand in other batches. Results of another dataset stay. The files
+    of what each job cost become one table: at a million images, half of all files.
     """
     if not workflow.is_main_process:
         return
+    gone = set()
     for path in sorted(Path(PLAN).parent.glob("*.json")):
         name = path.stem
         if name not in found().batches and plan.dataset_of(path) == found().path:
             for folder in (*FOLDERS.values(), "evaluate/batches"):
                 files.remove(Path(RESULTS, folder, name))
             path.unlink()
+            gone.add(name)
     directories = {batch.directory for batch in found().batches.values()}
     names = set(map(plan.directory_name, directories))
     for path in sorted(Path(ILLUMINATION_PLAN).parent.glob("*.json")):
         if path.stem not in names and plan.dataset_of(path) == found().path:
             files.remove(Path(RESULTS, "illumination", path.stem))
             path.unlink()
+            gone.add(path.stem)
+    job_costs.join(
+        Path(RESULTS, "benchmarks"), Path(RESULTS, "benchmarks.csv"), frozenset(gone)
+    )

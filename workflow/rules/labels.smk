@@ -16,7 +16,7 @@ rule labels:
         "batch"
     conda:
         "../envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=mem_mb,
         runtime=runtime,

@@ -17,7 +17,7 @@ rule overlay:
         "batch"
     conda:
         "../envs/nucleiflow.yaml"
-    threads: 4
+    threads: workers
     resources:
         mem_mb=mem_mb,
         runtime=runtime,

@@ -17,7 +17,7 @@ from nucleiflow import joining
 from nucleiflow.controls import Controls
 from nucleiflow.field import Header
 from nucleiflow.joining import STANDARD, SetOf, counted, stem
-from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut
+from nucleiflow.plan import Batch, BatchSize, Extent, File, Image, batch_name, cut
 from nucleiflow.readers import ome_zarr
 from nucleiflow.samples import SampleSheet
 from nucleiflow.walk import DatasetError, size_and_time, walk
@@ -129,7 +129,7 @@ class Dataset:
 def find(
     root: str,
     extensions: list[str],
-    batch_size: int,
+    batch_size: BatchSize,
     look: Look,
     results: str = "",
     exclude: Sequence[str] = (),
@@ -143,8 +143,7 @@ def find(
         Its directory. Hidden files and directories in it are left alone, links are followed.
     extensions : list of str
         Endings of images, in lower case without the dot.
-    batch_size : int
-        Mean number of images in a batch, see `nucleiflow.plan.cut`.
+    batch_size : BatchSize
     look : Look
         Called for the largest image of each directory.
     results : str
@@ -226,7 +225,7 @@ def find(
     return dataset
 
 
-def find_in_sheet(sheet: SampleSheet, batch_size: int, look: Look) -> Dataset:
+def find_in_sheet(sheet: SampleSheet, batch_size: BatchSize, look: Look) -> Dataset:
     """Look at the images of a sample sheet once; raises DatasetError where none is there."""
     root = os.path.dirname(os.path.abspath(sheet.path))
     dataset = Dataset(sheet.path, root, sheet.columns, "sheet")
@@ -261,7 +260,12 @@ def find_in_sheet(sheet: SampleSheet, batch_size: int, look: Look) -> Dataset:
 
 
 def _add(
-    dataset: Dataset, directory: str, folder: str, images: list[Image], batch_size: int, look: Look
+    dataset: Dataset,
+    directory: str,
+    folder: str,
+    images: list[Image],
+    size: BatchSize,
+    look: Look,
 ) -> None:
     """Cut the images of a directory into batches."""
     images = joining.complete(sorted(images))
@@ -282,7 +286,7 @@ def _add(
     for channels, _ in sets.most_common(1):
         dataset.channel_sets.setdefault(channels, directory)
     extent = _extent(os.path.join(dataset.root, folder), images, look, dataset.kinds)
-    for part in cut([image.name for image in images], batch_size):
+    for part in cut([image.name for image in images], size.of(extent)):
         name = batch_name(directory, images[part.start].name)
         if name in dataset.batches:
             raise DatasetError(

@@ -12,7 +12,7 @@ from nucleiflow import columns, controls, dataset, field, label_files, names, pl
 from nucleiflow.controls import Controls
 from nucleiflow.dataset import Dataset
 from nucleiflow.images import ImageError
-from nucleiflow.plan import File
+from nucleiflow.plan import MEGAPIXELS, BatchSize, File
 from nucleiflow.plate_map import PlateMap
 from nucleiflow.readers import Channel, missing_library, ome_tiff
 from nucleiflow.settings import secondary
@@ -51,6 +51,8 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
         )
     path = os.path.abspath(os.path.expanduser(config["images"]))
     look = _look(field.View(**view))
+    megapixels = config["batch_megapixels"]
+    size = BatchSize(config["batch_size"], MEGAPIXELS if megapixels == "auto" else megapixels)
     if path.lower().endswith(".zarr"):
         raise DatasetError(
             f"images: {path} is an image or a plate itself: name the directory in which it lies"
@@ -65,7 +67,7 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
                 )
             schema = yaml.safe_load(SHEET_SCHEMA.read_text())
             sheet = samples.read_samples(path, schema)
-            found = dataset.find_in_sheet(sheet, config["batch_size"], look)
+            found = dataset.find_in_sheet(sheet, size, look)
         else:
             exclude = list(config["exclude"])
             for folder in filter(None, (config["labels"], _seeds(config))):
@@ -73,7 +75,7 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
             found = dataset.find(
                 path,
                 config["extensions"],
-                config["batch_size"],
+                size,
                 look,
                 results,
                 exclude,
