@@ -15,7 +15,7 @@ ifneq ($(UNKNOWN),)
 $(error EXTRAS=$(UNKNOWN) is unknown: vendor, for files of ZEISS, Nikon and Leica, is the only one)
 endif
 
-.PHONY: help install install-dev demo run test lint format docs bench clean
+.PHONY: help install install-dev demo run test lint format docs bench bench-full clean
 
 help:
 	@echo "make demo             set up and run everything on simulated plates"
@@ -23,6 +23,7 @@ help:
 	@echo "make install          set up alone (EXTRAS=vendor: reads CZI, ND2 and LIF files, too)"
 	@echo "make test             lint and tests"
 	@echo "make bench            speed and accuracy, measured here"
+	@echo "make bench-full       the same and what takes an hour, into benchmarks/RESULTS.md"
 	@echo "make docs             config/config.yaml and config/README.md from the schema"
 	@echo "make clean            remove what demo and bench made, and the environment"
 
@@ -72,6 +73,9 @@ docs: $(BIN)/.installed-dev
 
 bench: $(BIN)/.installed-dev
 	$(BIN)/python benchmarks/bench.py
+
+bench-full: $(BIN)/.installed-dev
+	$(BIN)/python benchmarks/bench.py --full --write benchmarks/RESULTS.md
 
 clean:
 	rm -rf demo bench $(VENV)

@@ -1,32 +1,107 @@
-"""Everything that is measured, one after another: `make bench`.
+"""Everything that is measured, one after another: `make bench`, or `make bench-full` for an hour.
 
-Each part is a process of its own, as what one holds in memory would count for the next.
+Each part is a process of its own, as what one holds in memory would count for the next. With
+`--write`, what parts print is put into a page, where it takes the place of what they printed
+before; parts that did not run keep theirs.
 """
 
+import argparse
+import datetime
+import os
+import platform
+import re
 import subprocess
 import sys
+import time
+from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+# Parts, and what each is asked for when there is an hour.
+PARTS = {
+    "accuracy": [],
+    "methods": [],
+    "filters": [],
+    "markers": [],
+    "floods": [],
+    "measuring": [],
+    "reading": [],
+    "inventory": [],
+    "planning": ["--full"],
+    "tables": [],
+    "report": [],
+    "speed": [],
+}
+PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "pyarrow", "snakemake")
+TITLE = """# What was measured
+
+Made by `python benchmarks/bench.py --full --write benchmarks/RESULTS.md`, or with `--only` and some
+parts. Machines are shared and noisy: what counts are ratios of what was measured in one run.
+"""
 
 
 def main() -> int:
-    """Run all parts; returns how many failed."""
-    parts = (
-        "accuracy.py",
-        "methods.py",
-        "filters.py",
-        "markers.py",
-        "floods.py",
-        "measuring.py",
-        "reading.py",
-        "inventory.py",
-        "planning.py",
-        "tables.py",
-        "report.py",
-        "speed.py",
+    """Run the parts; returns how many failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    return sum(subprocess.run([sys.executable, HERE / part]).returncode != 0 for part in parts)
+    parser.add_argument("--full", action="store_true", help="what takes an hour, too")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--write", type=Path, help="a page of Markdown")
+    arguments = parser.parse_args()
+    failed = 0
+    for part in arguments.only:
+        options = PARTS[part] if arguments.full else []
+        start = time.perf_counter()
+        status, output = run([sys.executable, str(HERE / f"{part}.py"), *options])
+        failed += status != 0
+        if arguments.write and status == 0:
+            command = " ".join(["python", f"benchmarks/{part}.py", *options])
+            told = section(command, output, time.perf_counter() - start)
+            page = arguments.write.read_text() if arguments.write.exists() else TITLE
+            arguments.write.write_text(placed(page, part, told))
+    return failed
+
+
+def run(command: list[str]) -> tuple[int, str]:
+    """Exit status and output of a command, whose output is shown as it comes."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+    return process.returncode, "".join(lines)
+
+
+def section(command: str, output: str, seconds: float) -> str:
+    """What a part printed, with the command, the day, the machine and versions."""
+    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    facts = {
+        "command": f"`{command}`",
+        "when": f"{datetime.date.today()}, {seconds:.0f} s",
+        "machine": machine(),
+        "versions": f"Python {platform.python_version()}, {versions}",
+    }
+    table = "".join(f"| {name} | {text} |\n" for name, text in facts.items())
+    return f"| | |\n| --- | --- |\n{table}\n```\n{output.rstrip()}\n```\n"
+
+
+def machine() -> str:
+    """Processor, cores, memory and system."""
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    name = found[1].strip() if found else platform.machine()
+    cores = len(os.sched_getaffinity(0))
+    return f"{name}, {cores} cores, {memory:.0f} GB, {platform.system()} {platform.release()}"
+
+
+def placed(page: str, part: str, told: str) -> str:
+    """The page with the section of a part, in the order of the parts."""
+    title, *sections = re.split(r"^## (\w+)\n\n", page, flags=re.M)
+    found = dict(zip(sections[::2], sections[1::2], strict=True)) | {part: told}
+    texts = [f"## {name}\n\n{found[name].rstrip()}\n" for name in PARTS if name in found]
+    return "\n".join([title.rstrip() + "\n", *texts])
 
 
 if __name__ == "__main__":

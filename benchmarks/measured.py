@@ -17,9 +17,9 @@ class Cost(NamedTuple):
     memory: float
 
 
-def cost(command: list[str], folder: Path) -> Cost:
-    """Run a command in a directory; its output is shown only where it fails."""
-    with tempfile.TemporaryFile() as output:
+def cost(command: list[str], folder: Path, written: Path | None = None) -> Cost:
+    """Run a command in a directory; its output goes to a file, or is shown only where it fails."""
+    with written.open("w+b") if written else tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
