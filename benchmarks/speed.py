@@ -77,9 +77,7 @@ def _compare(folder: Path, script: list[str], preset: str | None) -> None:
         _same(rows[share], (folder / "loop.csv").read_bytes().count(b"\n") - 1)
     whole, half = (_megapixels(folder, share) for share in (1, 2))
     print(f"{len(_files(folder, 1))} images, {whole:.1f} megapixels, {rows[1]} objects")
-    print(
-        "CPU seconds a megapixel, over those of the loop, over those of the workshop"
-    )
+    print("CPU seconds a megapixel, over those of the loop, over those of the workshop")
     for what in ("whole", "an image"):
         each = {}
         for name in ("workflow", "loop", "workshop"):

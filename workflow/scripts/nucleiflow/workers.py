@@ -17,7 +17,7 @@ FORK = multiprocessing.get_context("fork")
 
 # Arrays up to so many bytes come from memory that was used before, where there is some; larger ones
 # go back at once.
-REUSED = 256 * 2**20
+REUSED = 64 * 2**20
 # Of mallopt in malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
