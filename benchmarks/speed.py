@@ -1,18 +1,24 @@
 """CPU seconds: the workflow, the same functions in a loop, and the workshop's steps in a loop.
 
-All three read the same 16-bit TIFF files, on one core each, and count imports.
+All read the same files, on one core each. Whole cost counts imports and the start of Snakemake;
+the cost of an image is the difference between a run on all images and one on half of them, over
+the other half, so that what is paid once is left out.
 
-workflow  `snakemake --cores 1` with the default config, everything that it starts included: every
-          stage's files written and read, tables, overlays, the report's plots.
-loop      one process: read the file, preprocess, threshold, markers, watershed, measure, the
-          image's table as CSV, the overlay encoded as JPEG; at the end objects.csv. No
-          intermediate file is written.
+workflow  `snakemake --cores 1`, everything that it starts included: every stage's files written
+          and read, tables, overlays, the report's plots.
+loop      one process: read the file, preprocess, threshold, markers, watershed, measure with the
+          numbers of quality, the image's table as CSV, the overlay encoded; at the end
+          objects.csv. No intermediate file is written.
 workshop  one process: read the file, scale it to 8 bits and three channels, the steps of the
           OpenCV workshop with regionprops_table of its five properties, the table as CSV, the
-          outlines drawn and encoded as JPEG.
+          outlines drawn and encoded, as JPEG by default and as PNG with --preset workshop.
+
+With --data DIR, the images of a directory instead of simulated ones. With --threads, wall seconds
+of the stages of one batch with one and with two threads instead; needs two idle cores.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +28,7 @@ from measured import cost
 ROOT = Path(__file__).resolve().parent.parent
 # So many fields are simulated; turned and mirrored they become eight times as many.
 VIEWS = 8
+STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 
 
 def main() -> None:
@@ -31,40 +38,105 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=52, help="number of images (52)")
     parser.add_argument("--size", type=int, default=2048, help="rows and columns (2048)")
+    parser.add_argument("--preset", choices=["workshop"], help="config (default)")
+    parser.add_argument("--data", type=Path, help="directory with images (simulated ones)")
+    parser.add_argument("--threads", action="store_true", help="one thread against two")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=int, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
         print(PARTS[arguments.part](arguments), "objects")
         return
-    megapixels = arguments.images * arguments.size**2 / 1e6
-    print(f"Speed on {arguments.images} images of {arguments.size} x {arguments.size} pixels")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         script = [sys.executable, __file__, "--images", str(arguments.images)]
-        script += ["--size", str(arguments.size), "--folder", str(folder), "--part"]
-        cost([*script, "simulate"], folder)
-        loop = cost([*script, "loop"], folder)
-        workflow = cost(
-            [
-                *(sys.executable, "-m", "snakemake", "--cores", "1"),
-                *("--snakefile", str(ROOT / "Snakefile"), "--config", "images=images"),
-            ],
-            folder,
+        script += ["--size", str(arguments.size), "--folder", str(folder)]
+        script += ["--preset", arguments.preset] if arguments.preset else []
+        if arguments.data:
+            shutil.copytree(arguments.data, folder / "images")
+        else:
+            cost([*script, "--part", "simulate"], folder)
+        _halve(folder)
+        if arguments.threads:
+            _compare_threads(folder, arguments.preset)
+        else:
+            _compare(folder, script, arguments.preset)
+
+
+def _compare(folder: Path, script: list[str], preset: str | None) -> None:
+    """Run all three on all images and on half of them, and print what they cost."""
+    found, rows = {}, {}
+    for share in (2, 1):
+        part = [*script, "--share", str(share), "--part"]
+        found["workflow", share] = cost(_workflow(folder, preset, share), folder)
+        found["loop", share] = cost([*part, "loop"], folder)
+        found["workshop", share] = cost([*part, "workshop"], folder)
+        results = folder / f"results{share}" / "objects.csv"
+        rows[share] = results.read_bytes().count(b"\n") - 1
+        _same(rows[share], (folder / "loop.csv").read_bytes().count(b"\n") - 1)
+    whole, half = (_megapixels(folder, share) for share in (1, 2))
+    print(f"{len(_files(folder, 1))} images, {whole:.1f} megapixels, {rows[1]} objects")
+    print("CPU seconds a megapixel, over those of the loop, over those of the workshop")
+    for what in ("whole", "an image"):
+        each = {}
+        for name in ("workflow", "loop", "workshop"):
+            all_, some = (found[name, share].cpu for share in (1, 2))
+            each[name] = all_ / whole if what == "whole" else (all_ - some) / (whole - half)
+        for name, value in each.items():
+            ratios = "".join(f"{value / each[other]:8.2f}" for other in ("loop", "workshop"))
+            print(f"  {what:10}{name:10}{value:8.3f}{ratios}")
+
+
+def _compare_threads(folder: Path, preset: str | None) -> None:
+    """Wall seconds of the stages with one and with two threads, by their benchmark files."""
+    seconds = {}
+    for threads in (1, 2):
+        command = _workflow(folder, preset, 1, threads)
+        cost([*command, "--set-threads", *(f"{stage}={threads}" for stage in STAGES)], folder)
+        # With as many cores as threads, the stages of several batches run one after another.
+        seconds[threads] = {
+            stage: sum(map(_wall, (folder / f"results1/benchmarks/{stage}").glob("*.tsv")))
+            for stage in STAGES
+        }
+        shutil.rmtree(folder / "results1")
+    for stage in (*STAGES, "all"):
+        one, two = (
+            sum(each.values()) if stage == "all" else each[stage] for each in seconds.values()
         )
-        rows = (folder / "results" / "objects.csv").read_bytes().count(b"\n") - 1
-        _same(rows, (folder / "loop.csv").read_bytes().count(b"\n") - 1)
-        workshop = cost([*script, "workshop"], folder)
-    for name, result, against, other in (
-        ("workflow", workflow, loop, "loop"),
-        ("loop", loop, workshop, "workshop"),
-        ("workshop", workshop, None, ""),
-    ):
-        ratio = f"{result.cpu / against.cpu:6.2f} x {other}" if against else ""
-        print(
-            f"  {name:10}{result.cpu:8.1f} CPU s{result.cpu / megapixels:8.3f} a megapixel{ratio}"
-        )
-    print(f"  ({megapixels:.0f} megapixels, {rows} objects)")
+        print(f"  {stage:12}{one:8.1f} s with 1 thread{two:8.1f} s with 2{one / two:8.2f} x")
+
+
+def _wall(path: Path) -> float:
+    """Seconds of a Snakemake benchmark."""
+    names, values = (line.split("\t") for line in path.read_text().splitlines())
+    return float(dict(zip(names, values, strict=True))["s"])
+
+
+def _workflow(folder: Path, preset: str | None, share: int, cores: int = 1) -> list[str]:
+    """The command of the workflow on all images, or on half of them."""
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"]
+    command += ["--snakefile", str(ROOT / "Snakefile")]
+    if preset:
+        command += ["--configfile", str(ROOT / f"config/presets/{preset}.yaml")]
+    return [
+        *(*command, "--config", f"images={'images' if share == 1 else 'half'}"),
+        *(f"results=results{share}", *(["segment=auto"] if preset else [])),
+    ]
+
+
+def _halve(folder: Path) -> None:
+    """Every second image of each size, as links, in a directory of its own."""
+    for path in _files(folder, 1)[::2]:
+        link = folder / "half" / path.relative_to(folder / "images")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+
+
+def _megapixels(folder: Path, share: int) -> float:
+    from stages import read
+
+    return sum(read(path).size for path in _files(folder, share)) / 1e6
 
 
 def simulate_images(arguments: argparse.Namespace) -> int:
@@ -89,28 +161,40 @@ def simulate_images(arguments: argparse.Namespace) -> int:
 def loop(arguments: argparse.Namespace) -> int:
     """The functions of the stages, one image after another, nothing written between them."""
     import cv2
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
     import pyarrow.csv
-    from stages import read, segment, stage_settings
+    import yaml
+    from stages import ROOT, read, segment, stage_settings
 
     from measure import as_csv, measure
     from nucleiflow.display import for_display
     from nucleiflow.images import encode_picture
+    from nucleiflow.quality import of_channel, of_nuclei
+    from nucleiflow.workers import reuse_memory
     from overlay import overlay
 
     cv2.setNumThreads(1)
-    options = stage_settings({})
+    reuse_memory()
+    config = {}
+    if arguments.preset:
+        config = yaml.safe_load((ROOT / f"config/presets/{arguments.preset}.yaml").read_text())
+        config["segment"] = "auto"
+    options = stage_settings(config)
+    lines = options["watershed"]["background"]
     drawing = options["overlay"]
     stretch, ending, _ = (drawing.pop(key) for key in ("stretch", "format", "cells_color"))
     properties = options["measure"]["properties"]
     tables = []
-    for path in _files(arguments.folder):
+    for path in _files(arguments.folder, arguments.share):
         raw = read(path)
         labels = segment(raw, options)
-        table = measure(labels, [("", raw)], properties, frame=0)
+        table = measure(labels, [("", raw)], properties, frame=int(lines))
         as_csv(table)
-        picture = overlay(for_display(raw, stretch), labels, lines=False, **drawing)
+        _, places = of_nuclei(np.maximum(labels, 1) - 1 if lines else labels, int(lines))
+        of_channel(raw, places)
+        picture = overlay(for_display(raw, stretch), labels, lines=lines, **drawing)
         encode_picture(picture, ending)
         table.insert(0, "image", path.stem)
         tables.append(table)
@@ -131,8 +215,10 @@ def workshop(arguments: argparse.Namespace) -> int:
     cv2.setNumThreads(1)
     count = 0
     kernel = np.ones((3, 3), np.uint8)
-    for path in _files(arguments.folder):
-        nuclei = cv2.normalize(tifffile.imread(path), None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+    for path in _files(arguments.folder, arguments.share):
+        tiff = path.suffix.startswith(".tif")
+        pixels = tifffile.imread(path) if tiff else cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        nuclei = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
         image = cv2.cvtColor(nuclei, cv2.COLOR_GRAY2BGR)
         blurred = cv2.GaussianBlur(nuclei, (3, 3), 0)
         _, thresh = cv2.threshold(blurred, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -148,7 +234,7 @@ def workshop(arguments: argparse.Namespace) -> int:
         markers[unknown == 255] = 0
         markers = cv2.watershed(image, markers)
         image[markers == -1] = [0, 255, 255]
-        cv2.imencode(".jpg", image)
+        cv2.imencode(".png" if arguments.preset else ".jpg", image)
         properties = ["label", "area", "equivalent_diameter_area", "intensity_mean", "perimeter"]
         table = pd.DataFrame(regionprops_table(markers, nuclei, properties=properties))
         table.to_csv()
@@ -156,8 +242,10 @@ def workshop(arguments: argparse.Namespace) -> int:
     return count
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted((folder / "images").rglob("*.tif"))
+def _files(folder: Path, share: int) -> list[Path]:
+    """All images, or every second one."""
+    images = (folder / ("images" if share == 1 else "half")).rglob("*.*")
+    return sorted(path for path in images if path.is_file())
 
 
 def _same(workflow: int, loop: int) -> None:

@@ -48,6 +48,19 @@ def test_labels_are_compressed(tmp_path):
     assert (tmp_path / "a.tif").stat().st_size < labels.nbytes / 20
 
 
+def test_masks_are_compressed_and_noise_of_16_bits_is_not(tmp_path):
+    mask = np.kron(np.eye(8, dtype=np.uint8) * 255, np.ones((40, 40), np.uint8))
+    dark = np.minimum(GREY16.repeat(20, axis=0) % 4, 3).astype(np.uint16)
+    for image, smaller in ((mask, 20), (dark, 2), (GREY16, 0)):
+        encode_tiff(tmp_path / "a.tif", image)
+        with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+            compressed = tiff.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        assert compressed == bool(smaller)
+        assert (tmp_path / "a.tif").stat().st_size * smaller < image.nbytes
+        np.testing.assert_array_equal(decode_tiff(tmp_path / "a.tif"), image)
+        np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.tif"), -1), image)
+
+
 def test_png_picture_is_exact_and_in_the_order_red_green_blue():
     picture = cv2.imdecode(np.frombuffer(encode_picture(RGB, "png"), np.uint8), -1)
     np.testing.assert_array_equal(picture[..., ::-1], RGB)

@@ -3,6 +3,7 @@
 Each test runs in a process of its own, as forking from pytest's would copy its threads.
 """
 
+import platform
 import signal
 import subprocess
 import sys
@@ -81,3 +82,25 @@ def test_prepare_runs_in_each_process():
 def test_no_process_is_left():
     text = "import multiprocessing\nlist(in_processes(work, [0, -11, 2], 2))\n"
     assert run(text + "print(multiprocessing.active_children())") == "[]"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_memory_of_arrays_is_kept_for_the_next_ones():
+    text = """
+import resource
+import numpy as np
+from nucleiflow.workers import reuse_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        # Larger than any that glibc keeps by itself.
+        np.ones(40 * 2**20, np.uint8) + np.uint8(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+fresh = faults()
+reuse_memory()
+faults()
+print(faults() * 10 < fresh)
+"""
+    assert run(text) == "True"

@@ -666,8 +666,8 @@ def without_holes(mask: np.ndarray) -> np.ndarray:
 
 def drop_small(mask: np.ndarray, min_area: int) -> np.ndarray:
     """The mask without objects (8-connected) of fewer than `min_area` pixels."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= min_area
+    _, labels = cv2.connectedComponents(mask, connectivity=8)
+    keep = np.bincount(labels.ravel()) >= min_area
     keep[0] = False
     return keep[labels].astype(np.uint8) * np.uint8(255)
 

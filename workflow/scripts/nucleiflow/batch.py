@@ -26,7 +26,7 @@ from nucleiflow.field import Field, File, View, header, is_wanted, open_field, p
 from nucleiflow.files import replaced
 from nucleiflow.images import ImageError, decode_tiff, encode_tiff
 from nucleiflow.job import logged, tell
-from nucleiflow.workers import Crash, in_processes
+from nucleiflow.workers import Crash, in_processes, reuse_memory
 
 RECORDS = "batch.json"
 # So many failed images of a batch are named on the terminal by each stage.
@@ -127,7 +127,7 @@ class Batch:
         start, failed = time.perf_counter(), 0
         logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
         jobs = [(compute, self.items[i], self.stage, self.settings, self.folders) for i in pending]
-        done = in_processes(_process, jobs, workers, _limit_threads, (share,))
+        done = in_processes(_process, jobs, workers, _prepare, (share,))
         for number, (index, item) in enumerate(zip(pending, done, strict=True), 1):
             if isinstance(item, Crash):
                 item = self._crashed(self.items[index], item)
@@ -306,6 +306,8 @@ def _write(folder: Path, image: str, product: np.ndarray | tuple[str, bytes]) ->
         encode_tiff(folder / f"{image}.tif", product)
 
 
-def _limit_threads(count: int) -> None:
+def _prepare(count: int) -> None:
+    """A worker: so many threads, and memory that it keeps."""
+    reuse_memory()
     cv2.setNumThreads(count)
     threadpool_limits(count)

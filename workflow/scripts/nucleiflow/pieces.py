@@ -73,17 +73,18 @@ def pieces(labels: np.ndarray, net: np.ndarray, distance: np.ndarray) -> Pieces:
         *(cv2.Sobel(net, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     )
     flat, light, far, steep = (part.ravel() for part in (labels, net, distance, slope))
-    column, width = inside % labels.shape[1], labels.shape[1]
-    pairs = []
-    for step, has_neighbour in (
-        (1, column < width - 1),
-        (width - 1, column > 0),
-        (width, True),
-        (width + 1, column < width - 1),
-    ):
-        here = inside[has_neighbour & (inside + step < flat.size)]
-        differs = (flat[here] != flat[here + step]) & (flat[here + step] > 0)
-        pairs.append((here[differs], here[differs] + step))
+    width, there, pairs = labels.shape[1], flat > 0, []
+    for step, last in ((1, -1), (width - 1, 0), (width, None), (width + 1, -1)):
+        differs = np.zeros(flat.size, bool)
+        touching = differs[: max(flat.size - step, 0)]
+        np.not_equal(flat[: touching.size], flat[step:], out=touching)
+        touching &= there[: touching.size]
+        touching &= there[step:]
+        if last is not None:
+            # What follows in the flat array is in the next row.
+            differs.reshape(labels.shape)[:, last] = False
+        here = np.flatnonzero(differs)
+        pairs.append((here, here + step))
     one, other = np.concatenate(pairs, axis=1)
     border = (
         np.ones(one.size),

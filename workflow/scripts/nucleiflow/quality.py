@@ -34,6 +34,8 @@ TILE, LEAST_TILE = 256, 32
 LIGHT_TILES = 8
 # Rows that are filtered at a time: what fits into the processor's cache takes half the time.
 ROWS = 128
+# A filter of the whole image takes less than nine looks at more than this share of its pixels.
+DENSE = 8
 # Beyond this no sum of squares is a number.
 HUGE = 1e150
 # Second differences along rows and columns: nothing of a smooth image, and of white noise so many
@@ -327,9 +329,14 @@ def noise_of(channel: Channel, indices: np.ndarray) -> float | None:
     indices = indices[inner]
     if not indices.size:
         return None
-    total = np.zeros(indices.size, np.float32)
-    for (down, right), weight in np.ndenumerate(RESIDUAL):
-        total += weight * channel.at(indices + (down - 1) * width + right - 1)
+    whole = channel.image.dtype.kind in "iu" and channel.image.dtype.itemsize <= 2
+    if whole and indices.size > channel.image.size / DENSE:
+        # Sums of small whole numbers are exact in any order.
+        total = cv2.filter2D(channel.values(slice(None)), -1, RESIDUAL).ravel()[indices]
+    else:
+        total = np.zeros(indices.size, np.float32)
+        for (down, right), weight in np.ndenumerate(RESIDUAL):
+            total += weight * channel.at(indices + (down - 1) * width + right - 1)
     return float(np.quantile(np.abs(total), 0.6827)) / GAIN
 
 
@@ -354,8 +361,9 @@ def light(ground: np.ndarray, ends: np.ndarray, reach: float) -> tuple[float, fl
     levels = []
     for tile in tiles:
         if tile.size and tile.size >= least:
-            middle = np.median(tile)
-            levels.append(np.clip(tile, middle - reach, middle + reach).mean(dtype=np.float64))
+            middle = _median(tile)
+            near = np.minimum(np.maximum(tile, middle - reach), middle + reach)
+            levels.append(np.add.reduce(near, dtype=np.float64) / near.size)
     low, high = np.percentile(levels, (5, 95))
     return float(low), float(high)
 
@@ -377,6 +385,12 @@ def _laplacian(values: np.ndarray, sigma: float) -> np.ndarray:
 
 def _diameter(area: float) -> float:
     return math.sqrt(4 / math.pi * area)
+
+
+def _median(values: np.ndarray) -> np.floating:
+    """The median of one number or more, of a few thousand in a tenth of NumPy's time."""
+    values = np.sort(values)
+    return (values[(values.size - 1) // 2] + values[values.size // 2]) / values.dtype.type(2)
 
 
 def _some(indices: np.ndarray) -> np.ndarray:

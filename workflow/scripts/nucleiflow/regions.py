@@ -5,6 +5,9 @@ import numpy as np
 
 from nucleiflow.reduced import enlarged, reduced
 
+# Values are counted in so many classes before they are sorted.
+CLASSES = 64
+
 
 def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> np.ndarray:
     """A quantile of the values under each label.
@@ -31,13 +34,23 @@ def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> n
     label, value = labels.ravel()[inside], values.ravel()[inside].astype(np.float64)
     low = value.min()
     span = (value.max() - low) * (1 + 1e-6) or 1.0
+    value -= low
+    value /= span
+    # In which of some classes of each label the value of that rank is: only that one is sorted.
+    number = label * CLASSES + (value * CLASSES).astype(np.int32)
+    pixels = np.bincount(number, minlength=(count + 1) * CLASSES).reshape(-1, CLASSES)
+    upto = np.cumsum(pixels, axis=1)
+    found = np.flatnonzero(upto[:, -1])
+    rank = np.minimum((upto[:, -1] * q).astype(np.intp), upto[:, -1] - 1)[found]
+    chosen = (upto[found] <= rank[:, None]).sum(axis=1)
+    rank -= upto[found, chosen] - pixels[found, chosen]
+    wanted = np.full(count + 1, -1, number.dtype)
+    wanted[found] = found * CLASSES + chosen
+    some = np.flatnonzero(number == wanted[label])
     # With the label as the whole part of a number and the value as its fraction, one sort does.
-    key = np.sort(label + (value - low) / span)
-    pixels = np.bincount(label, minlength=count + 1)
-    found = np.flatnonzero(pixels)
-    rank = np.minimum((pixels * q).astype(np.intp), pixels - 1)
-    first = np.cumsum(pixels) - pixels
-    result[found] = (key[(first + rank)[found]] - found) * span + low
+    key = np.sort(label[some] + value[some])
+    first = np.cumsum(pixels[found, chosen]) - pixels[found, chosen]
+    result[found] = (key[first + rank] - found) * span + low
     return result
 
 
@@ -55,11 +68,19 @@ def moments(labels: np.ndarray, count: int) -> np.ndarray:
     (count + 1, 6) array of float64
         Numbers of pixels, and sums of y, x, y * y, x * x and x * y. Row 0 is zero.
     """
-    inside = np.flatnonzero(labels)
-    label = labels.ravel()[inside]
-    y, x = np.divmod(inside, labels.shape[1])
-    y, x = y.astype(np.float64), x.astype(np.float64)
-    weights = (None, y, x, y * y, x * x, x * y)
+    # Of each run of equal pixels in a row at once: whole numbers, so sums are exact in any order.
+    starts = np.ones(labels.shape, bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=starts[:, 1:])
+    first = np.flatnonzero(starts)
+    length = np.diff(first, append=labels.size)
+    label = labels.ravel()[first]
+    inside = label > 0
+    first, length, label = first[inside], length[inside], label[inside]
+    y, x = np.divmod(first, max(labels.shape[1], 1))
+    along = length * x + length * (length - 1) // 2
+    squares = length * x * x + x * length * (length - 1)
+    squares += (length - 1) * length * (2 * length - 1) // 6
+    weights = (length, length * y, along, length * y * y, squares, along * y)
     return np.stack([np.bincount(label, weight, count + 1) for weight in weights], axis=1)
 
 
@@ -126,17 +147,19 @@ def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.nda
         0 without any ground.
     """
     outside = (~objects).astype(np.float32)
-    parts = [image * outside, outside]
-    light, share = (float(part.mean()) * np.float32(1e-9) for part in parts)
-    for reach, trust in ((sigma, 1.0), (4 * sigma, 1e-3)):
-        shrink = max(int(reach / 3), 1)
-        blur = max(reach / shrink, 0.3)
-        for index, part in enumerate(parts):
+    sums = []
+    for part in (image * outside, outside):
+        ground = None
+        little = float(part.mean()) * np.float32(1e-9)
+        for reach, trust in ((sigma, 1.0), (4 * sigma, 1e-3)):
+            shrink = max(int(reach / 3), 1)
+            blur = max(reach / shrink, 0.3)
             small = reduced(part, shrink)
             small = cv2.GaussianBlur(small, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
             wide = enlarged(small, shrink, image.shape)
-            if index == 0:
-                light = light + np.float32(trust) * wide
-            else:
-                share = share + np.float32(trust) * wide
-    return light / np.maximum(share, np.float32(1e-12))
+            wide *= np.float32(trust)
+            ground = np.add(little, wide, out=wide) if ground is None else ground + wide
+        sums.append(ground)
+    light, share = sums
+    np.maximum(share, np.float32(1e-12), out=share)
+    return np.divide(light, share, out=light)

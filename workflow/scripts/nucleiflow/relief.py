@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from skimage.measure import label as components
 
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import border_pixels
 from nucleiflow.regions import nearest, quantiles
+from nucleiflow.runs import parts_of, pixels, runs_of, some_of
 
 
 class Relief(NamedTuple):
@@ -97,21 +97,23 @@ def refined(
 
 def largest_parts(basins: np.ndarray) -> np.ndarray:
     """Of each nucleus the largest part (4-connected); the others become background."""
-    nuclei = np.where(basins > 1, basins, 0)
-    parts = components(nuclei, connectivity=1, background=0)
-    area = np.bincount(parts.ravel())
+    runs = runs_of(np.maximum(basins, 1) - 1)
+    part = parts_of(runs)
+    if not part.size:
+        return basins.astype(np.int32)
+    area = np.bincount(part, runs.length)
     owner = np.zeros(area.size, np.intp)
-    owner[parts.ravel()] = nuclei.ravel()
-    largest = np.zeros(int(nuclei.max()) + 1, np.intp)
-    np.maximum.at(largest, owner[1:], area[1:])
-    keep = area == largest[owner]
-    keep[0] = False
+    owner[part] = runs.owner
+    largest = np.zeros(runs.numbers.size)
+    np.maximum.at(largest, owner, area)
     # Of equal parts, the first.
-    chosen = np.flatnonzero(keep)
+    chosen = np.flatnonzero(area == largest[owner])
     _, first = np.unique(owner[chosen], return_index=True)
-    keep[:] = False
-    keep[chosen[first]] = True
-    return np.where(keep[parts], nuclei, np.minimum(basins, 1)).astype(np.int32)
+    lesser = np.ones(area.size, bool)
+    lesser[chosen[first]] = False
+    result = basins.astype(np.int32)
+    result.ravel()[pixels(some_of(runs, lesser[part]))] = 1
+    return result
 
 
 def is_debris(

@@ -67,6 +67,12 @@ def pixels(runs: Runs) -> np.ndarray:
     return np.repeat(flat - begins(runs), runs.length) + np.arange(runs.length.sum())
 
 
+def some_of(runs: Runs, which: np.ndarray) -> Runs:
+    """Some of the runs, (r,) array of bool, of the same objects."""
+    own = (each[which] for each in (runs.owner, runs.row, runs.start, runs.length))
+    return Runs(runs.numbers, *own, runs.shape)
+
+
 def total(runs: Runs, values: np.ndarray) -> np.ndarray:
     """Sum of a number of each run by object, (n,) array of float64."""
     # Of nothing, NumPy gives whole numbers.
@@ -86,8 +92,19 @@ def boxes(runs: Runs) -> np.ndarray:
 
 def parts(runs: Runs) -> np.ndarray:
     """Of how many parts, which do not touch at sides of pixels, each object is: (n,) array."""
+    part = parts_of(runs)
+    owner = np.empty(part.max(initial=-1) + 1, np.int64)
+    owner[part] = runs.owner
+    return np.bincount(owner, minlength=runs.numbers.size)
+
+
+def parts_of(runs: Runs) -> np.ndarray:
+    """The part of its object that each run belongs to, (r,) array of int32.
+
+    Numbers from 0 of all objects' parts, in the order of their first pixels.
+    """
     if runs.owner.size == 0:
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.int32)
     # A row longer by one, so that the ends of a row do not touch the next one.
     width = runs.shape[1] + 1
     start = runs.row * width + runs.start
@@ -100,7 +117,5 @@ def parts(runs: Runs) -> np.ndarray:
     lower = np.repeat(low - (np.cumsum(many) - many), many) + np.arange(upper.size)
     same = runs.owner[upper] == runs.owner[lower]
     pairs = (np.ones(np.count_nonzero(same), bool), (upper[same], lower[same]))
-    count, part = connected_components(coo_array(pairs, (start.size, start.size)), directed=False)
-    owner = np.empty(count, np.int64)
-    owner[part] = runs.owner
-    return np.bincount(owner, minlength=runs.numbers.size)
+    _, part = connected_components(coo_array(pairs, (start.size, start.size)), directed=False)
+    return part

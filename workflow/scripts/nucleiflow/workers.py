@@ -1,7 +1,9 @@
 """Processes that work side by side, and what is left of the work when one of them dies."""
 
+import ctypes
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +13,23 @@ from typing import Any
 
 # Forked, so that imports are paid once; nothing may have started a thread before.
 FORK = multiprocessing.get_context("fork")
+
+
+# Arrays up to so many bytes come from memory that was used before, where there is some; larger ones
+# go back at once.
+REUSED = 64 * 2**20
+# Of mallopt in malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def reuse_memory() -> None:
+    """Keep the memory of arrays for the next ones, rather than have it cleared by Linux each time.
+
+    That takes a tenth of all the time. Only glibc can be told.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, REUSED)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * REUSED)
 
 
 @dataclass(frozen=True)
