@@ -34,7 +34,7 @@ SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text(
 
 def refuse(error):
     """End with one sentence instead of a traceback."""
-    sys.exit(f"nucleiflow: {error}")
+    sys.exit(f"nucleiflow: {files.printable(str(error))}")
 
 
 try:

@@ -1,6 +1,5 @@
 """The inventory: what every image is, from its headers, in a table and in a page of text."""
 
-import csv
 import functools
 import os
 import re
@@ -17,6 +16,7 @@ from nucleiflow.job import JobError, logged, tell
 from nucleiflow.pixel_size import pixel_size
 from nucleiflow.plan import Image, load
 from nucleiflow.plate_map import PlateMap, read_plate_map
+from nucleiflow.spreadsheet import write_rows
 from nucleiflow.workers import Crash, in_processes
 
 FACTS = (
@@ -243,10 +243,8 @@ if "snakemake" in globals():
         found = list(read(plans, View(**params.view), params.pixel_size_um, workers))
         columns = ["directory", "image", "file", *dataset["columns"], *FACTS]
         path = Path(params.table)
-        with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(found)
+        with replaced(path) as part:
+            write_rows(part, columns, found)
         plate_map = params.plate_map and read_plate_map(**params.plate_map)
         text = page(found, dataset, plate_map)
         tell(f"{text}\nA row for each image is in {path}")

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from nucleiflow import plan
 from nucleiflow.field import Field, File, View, header, is_wanted, open_field, plain
-from nucleiflow.files import replaced
+from nucleiflow.files import printable, replaced
 from nucleiflow.images import ImageError, decode_tiff, encode_tiff
 from nucleiflow.job import logged, tell
 from nucleiflow.workers import Crash, in_processes
@@ -152,7 +152,8 @@ class Batch:
         for item in items:
             if item.record["status"] == "failed":
                 self.failed += 1
-                sentence = f"{self.stage} failed for {item.source}: {item.record['message']}"
+                where = printable(str(item.source))
+                sentence = f"{self.stage} failed for {where}: {item.record['message']}"
                 if self.failed <= NAMED:
                     tell(sentence, logging.WARNING)
                 else:
@@ -291,7 +292,7 @@ def _sentence(error: Exception, source: Path) -> str:
     """What is wrong with an image; raises again what is not the image's fault."""
     if isinstance(error, (MemoryError, OSError)):
         raise error
-    logging.info("%s", source, exc_info=error)
+    logging.info("%s", printable(str(source)), exc_info=error)
     message = str(error)
     if not isinstance(error, ImageError):
         message = f"unexpected {type(error).__name__}, please report it: {message.strip()}"

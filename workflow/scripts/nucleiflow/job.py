@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nucleiflow.files import printable
+
 
 class JobError(Exception):
     """Why a job ends without success, in one sentence for the user."""
@@ -15,7 +17,8 @@ def tell(sentence: str, level: int = logging.INFO) -> None:
 
     What a job prints goes to a file of Slurm's on a cluster, and is lost under progress bars.
     """
-    logging.log(level, "nucleiflow: %s", sentence)
+    lines = "\n".join(map(printable, sentence.split("\n")))
+    logging.log(level, "nucleiflow: %s", lines)
 
 
 @contextmanager
