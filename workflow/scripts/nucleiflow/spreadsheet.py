@@ -1,7 +1,7 @@
 """CSV tables that a spreadsheet can open without running what a file is called.
 
-Excel and others take a cell that begins with `=`, `+`, `-` or `@` for a formula, also where it is the
-name of a file. Such texts get an apostrophe in front, which `true_text` takes away again.
+Excel and others take a cell that begins with `=`, `+`, `-` or `@` for a formula, also where it is
+the name of a file. Such texts get an apostrophe in front, which `true_text` takes away again.
 """
 
 import csv
