@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucleiflow.plan import Batch, Extent, File, Image, batch_name, cut, dataset_of, load, save
+from nucleiflow.plan import (
+    Batch,
+    Extent,
+    File,
+    Image,
+    batch_name,
+    cut,
+    dataset_of,
+    directory_name,
+    load,
+    save,
+)
 
 # Cutting
 
@@ -102,6 +113,14 @@ def test_name_of_a_batch_tells_its_directory_and_first_image(directory, first, n
 
 def test_name_of_a_batch_is_the_same_in_every_process():
     assert batch_name("plate 1", "A01") == "plate-1.A01.37bcb215"
+
+
+def test_directories_are_parts_of_paths_that_a_file_system_takes():
+    names = ["plate-1", "a" * 200, "a" * 201, "a" * 255, "a b", ".", "x/" * 200 + "x"]
+    parts = [directory_name(name) for name in names]
+    assert parts[:2] == names[:2]
+    assert len(set(parts)) == len(names)
+    assert max(map(len, parts)) == 200
 
 
 # Batches

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nucleiflow.dataset import counted
 from nucleiflow.field import File, Header, View, header, is_wanted
-from nucleiflow.files import replaced
+from nucleiflow.files import printable, replaced
 from nucleiflow.images import ImageError
 from nucleiflow.job import JobError, logged, tell
 from nucleiflow.pixel_size import pixel_size
@@ -160,7 +160,7 @@ def page(rows: Iterable[dict], dataset: dict, plate_map: PlateMap | None) -> str
         ("jobs", f"{dataset['batches']:,} on Slurm, the largest asks for {dataset['mem_mb']:,} MB")
     )
     width = max(len(title) for title, _ in lines)
-    text = "\n".join(f"{title:<{width}}  {line}" for title, line in lines)
+    text = "\n".join(f"{title:<{width}}  {printable(line)}" for title, line in lines)
     grids = [grid(plate, wells) for plate, wells in sorted(plates.items())]
     return "\n\n".join([f"inventory of {dataset['path']}\n{text}", *grids]) + "\n"
 
@@ -174,7 +174,7 @@ def grid(plate: str, wells: dict[str, int]) -> str:
     height, width = max(row for row, _ in places), max(column for _, column in places)
     height, width = next(size for size in PLATES if size[0] >= height and size[1] >= width)
     cell = max(len(str(width)), *(len(str(count)) for count in places.values())) + 1
-    lines = [f"plate {plate}".strip() + f": images in {counted(len(places), 'well')}"]
+    lines = [f"plate {printable(plate)}".strip() + f": images in {counted(len(places), 'well')}"]
     lines.append("  " + "".join(f"{column:>{cell}}" for column in range(1, width + 1)))
     for row in range(1, height + 1):
         counts = (places.get((row, column), ".") for column in range(1, width + 1))
