@@ -113,12 +113,6 @@ class Project:
             shutil.copytree(part, folder / part.name, symlinks=True)
         return Project(*(folder / part.name for part in parts))
 
-    def copy_run(self, folder: Path) -> "Project":
-        """The images and the run elsewhere, with the workflow of this checkout."""
-        for part in (self.images, self.run):
-            shutil.copytree(part, folder / part.name, symlinks=True)
-        return Project(self.clone, folder / self.images.name, folder / self.run.name)
-
     def kill_when(self, pattern: str, *arguments: str) -> None:
         """Start a run and kill it, with all its processes, when its output shows a pattern."""
         process = subprocess.Popen(
