@@ -32,6 +32,7 @@ from nucleiflow.batch import RECORDS, expanded, open_batch, progress
 from nucleiflow.images import ImageError, encode_tiff
 from nucleiflow.plan import File, Image
 from nucleiflow.terminal import told
+from nucleiflow.walk import size_and_time
 
 VIEW = {
     **{"segment": "auto", "channels": None, "z": "max", "pages": None, "scenes": []},
@@ -63,6 +64,7 @@ def fake(tmp_path, root, rule, threads, inputs, outputs, params, images=None):
             str(root), ["tif", "png"], plan.BatchSize(1000), look
         ).batches.values()
     else:
+        images = [stamped(image, root / "day 1") for image in images]
         batch = plan.Batch("a.b.c", "day 1", "day 1", images, dataset.FALLBACK)
     path = tmp_path / "plan.json"
     plan.save(batch, str(root), str(root), dataset.STANDARD, path)
@@ -75,6 +77,15 @@ def fake(tmp_path, root, rule, threads, inputs, outputs, params, images=None):
         log=[str(tmp_path / f"{rule}.log")],
         wildcards={"batch": batch.name},
     )
+
+
+def stamped(image, folder):
+    """The image with sizes and times of its files, as far as they are there."""
+    files = []
+    for file in image.files:
+        size, changed = size_and_time(str(folder / file.path))
+        files.append(file._replace(size=size or file.size, changed=changed))
+    return image._replace(files=tuple(files))
 
 
 # Each job starts from a process that has imported what takes long and done nothing.
@@ -323,7 +334,7 @@ def test_full_disk_fails_the_job_and_leaves_nothing(job, threads):
         run(snakemake, fill_the_disk)
     name = snakemake.wildcards["batch"]
     assert sentences(snakemake) == [
-        f"nucleiflow: preprocess {name} failed: OSError: [Errno 28] No space left on device"
+        f"nucleiflow: preprocess {name} failed: the disk is full, run again when that is mended"
     ]
     assert listing(Path(snakemake.output["first"]).parent) == []
 
@@ -417,6 +428,28 @@ def test_image_that_went_away_between_two_stages_costs_itself_alone(job, tmp_pat
         "the file is not there any more, or is a link to nothing",
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "more", "said"),
+    [
+        (10, 0, "the file was changed while the run went on, run again"),
+        (0, 9, "the file was changed while the run went on, run again"),
+        # Other machines may round.
+        (1, 0, ""),
+    ],
+)
+def test_image_that_changes_between_two_stages_costs_itself_alone(
+    job, tmp_path, seconds, more, said
+):
+    run(job(3), double)
+    second = job(0, "measure", inputs=["first"], outputs=["second"])
+    path = tmp_path / "images/day 1/1.tif"
+    before = path.stat()
+    tifffile.imwrite(path, np.full((4, 5), 1, np.uint16), description="x" * more)
+    os.utime(path, ns=(0, before.st_mtime_ns + seconds * 10**9))
+    run(second, double)
+    assert [record["message"] for record in records(second)] == ["", said, ""]
 
 
 def test_missing_product_of_an_earlier_stage_fails_the_job(job):
@@ -855,3 +888,22 @@ def test_awkward_images_give_rows_and_sentences(tmp_path, schema, method):
     assert csv.columns.tolist() == ["label", "area", "intensity_mean", "intensity_sum", "on_border"]
     assert listing(tmp_path / "out/overlay")[-1] == "white.jpg"
     assert tifffile.imread(tmp_path / "out/labels/black.tif").dtype == np.int32
+
+
+def test_name_that_is_too_long_for_a_results_file_fails_alone(tmp_path):
+    folder = tmp_path / "images/day 1"
+    longest, long = "n" * 251, "ü" * 124 + "f"
+    folder.mkdir(parents=True)
+    tifffile.imwrite(folder / f"{longest}.tif", np.full((4, 5), 7, np.uint16))
+    tifffile.imwrite(folder / f"{long}.tif", np.zeros((2, 4, 5), np.uint16))
+    images = [Image(name, (File(f"{name}.tif", 1, 1),), ("",) * 4) for name in (longest, long)]
+    job = {"rule": "preprocess", "threads": 1, "inputs": (), "outputs": ("first",)}
+    params = {"view": VIEW | {"pages": "time"}}
+    snakemake = fake(tmp_path, tmp_path / "images", params=params, images=images, **job)
+    run(snakemake, double)
+    sentence = (
+        "its name, with those of scene and time, has 252 bytes and its results can have 251: "
+        "give the file a shorter one"
+    )
+    found = [(record["image"], record["message"]) for record in records(snakemake)]
+    assert found == [(longest, ""), *((f"{long}_t{time}", sentence) for time in (0, 1))]

@@ -153,12 +153,74 @@ def test_links_between_two_directories_end(make):
     assert found.loops == ["a/other/other", "b/other/other"]
 
 
-def test_link_to_a_directory_elsewhere_is_followed(make, tmp_path):
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A directory beside the images, with a file and an OME-Zarr."""
+    folder = tmp_path / "images2"
+    (folder / "3.zarr").mkdir(parents=True)
+    (folder / "2.tif").write_bytes(b"x")
+    return folder
+
+
+def test_links_that_leave_the_dataset_are_followed_where_that_is_allowed(make, elsewhere):
     root = make("1.tif")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/2.tif").write_bytes(b"x")
-    (root / "linked").symlink_to(tmp_path / "elsewhere")
-    assert names(look(root)) == ["./1.tif", "linked/2.tif"]
+    (root / "linked").symlink_to(elsewhere)
+    (root / "2.tif").symlink_to(elsewhere / "2.tif")
+    assert names(look(root, follow_links="anywhere")) == [
+        "./1.tif",
+        "./2.tif",
+        "linked/2.tif",
+        "linked/3.zarr",
+    ]
+
+
+@pytest.mark.parametrize("target", ["", "2.tif", "3.zarr", "nothing", "../images2", ".."])
+def test_links_that_leave_the_dataset_are_refused(make, elsewhere, target):
+    root = make("1.tif")
+    target = (elsewhere / target).resolve()
+    for name in ("a/link.zarr", "a/link.tif"):
+        (root / "a").mkdir(exist_ok=True)
+        (root / name).symlink_to(target)
+        assert refusal(root) == (
+            f"images: {name} is a link to {target}, outside of the dataset: set follow_links to "
+            "anywhere to follow it, or name it in exclude"
+        )
+        (root / name).unlink()
+
+
+def test_links_in_an_image_that_leave_the_dataset_are_refused(make, elsewhere):
+    root = make("1.tif", "2.zarr/0/c/0")
+    (root / "2.zarr/0/c/1").symlink_to("0")
+    assert names(look(root)) == ["./1.tif", "./2.zarr"]
+    (root / "2.zarr/0/c/2").symlink_to(elsewhere / "2.tif")
+    assert refusal(root).startswith(
+        f"images: 2.zarr/0/c/2 is a link to {elsewhere}/2.tif, outside of the dataset: "
+    )
+    assert names(look(root, follow_links="anywhere")) == ["./1.tif", "./2.zarr"]
+
+
+def test_links_that_are_not_followed_may_lead_anywhere(make, elsewhere):
+    root = make("1.tif", "results/x.tif")
+    (root / "notes.txt").symlink_to(elsewhere / "2.tif")
+    (root / ".hidden.tif").symlink_to(elsewhere / "2.tif")
+    (root / "old").symlink_to(elsewhere)
+    (root / "2_mask.tif").symlink_to(elsewhere / "2.tif")
+    (root / "out").symlink_to(elsewhere)
+    found = look(root, results=elsewhere, exclude=["*_mask.tif", "results/*"])
+    assert names(found) == ["./1.tif"]
+    assert found.set_aside == {"exclude": ["2_mask.tif", "results/x.tif"]}
+    found = look(root, exclude=["*_mask.tif", "results/*", "old/*", "out"])
+    assert names(found) == ["./1.tif"]
+    assert sorted(found.set_aside["exclude"]) == ["2_mask.tif", "old", "out", "results/x.tif"]
+
+
+def test_links_within_the_dataset_are_followed(make, tmp_path):
+    root = make("a/1.tif")
+    (root / "b").symlink_to("a")
+    (root / "2.tif").symlink_to(root / "a/1.tif")
+    (tmp_path / "link").symlink_to(root)
+    for path in (root, tmp_path / "link"):
+        assert names(look(path)) == ["./2.tif", "a/1.tif", "b/1.tif"]
 
 
 @pytest.mark.parametrize("target", ["nowhere", "2.tif"], ids=["nothing", "itself"])
@@ -990,8 +1052,10 @@ def sheet(root, *samples, columns=("plate", "well", "site", "time")):
     return SampleSheet(str(root / "sheet.csv"), columns, rows)
 
 
-def listed(root, *samples, batch_size=100, look=UNREADABLE, **options):
-    return find_in_sheet(sheet(root, *samples, **options), BatchSize(batch_size), look)
+def listed(root, *samples, batch_size=100, look=UNREADABLE, follow_links="inside", **options):
+    return find_in_sheet(
+        sheet(root, *samples, **options), BatchSize(batch_size), look, follow_links
+    )
 
 
 def sheet_refusal(root, *samples):
@@ -1033,12 +1097,36 @@ def test_files_of_a_sheet_are_relative_to_it_or_absolute(make, tmp_path):
     root = make("a/1.tif")
     outside = tmp_path / "outside.tif"
     outside.write_bytes(bytes(3))
-    found = listed(root, sample("a/1.tif"), sample(str(outside)), sample("../outside.tif", "o"))
+    files = [sample("a/1.tif"), sample(str(outside)), sample("../outside.tif", "o")]
+    found = listed(root, *files, follow_links="anywhere")
     assert [(image.files[0].path, image.size) for image in images(found)] == [
         ("a/1.tif", 7),
         ("../outside.tif", 3),
         (str(outside), 3),
     ]
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["../images2/2.tif", "{}/2.tif", "a/../../images2/2.tif", "link.tif", "to/2.tif", "z.zarr"],
+)
+def test_files_outside_of_the_sheets_directory_are_refused(make, elsewhere, file):
+    root = make("a/1.tif", "z.zarr/zarr.json")
+    for link, target in (("link.tif", "2.tif"), ("to", ""), ("z.zarr/link", "2.tif")):
+        (root / link).symlink_to(elsewhere / target)
+    file = file.format(elsewhere)
+    assert sheet_refusal(root, sample("a/1.tif"), sample(file)) == (
+        f"{root / 'sheet.csv'} line 3, column file: {file} leads to {elsewhere / '2.tif'}, outside "
+        "of the sheet's directory: set follow_links to anywhere to allow it"
+    )
+
+
+def test_files_of_a_sheet_may_be_written_whole_or_reached_through_links(make, tmp_path):
+    root = make("a/1.tif", "b/2.tif")
+    (root / "c").symlink_to("b")
+    (tmp_path / "link").symlink_to(root)
+    files = [sample(f"{tmp_path}/link/a/1.tif"), sample("a/../b/2.tif"), sample("c/2.tif", "x")]
+    assert listed(root, *files).images == 3
 
 
 def test_headers_are_looked_up_in_the_folder_of_the_sheet(make):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nucleiflow.files import remove, replaced
+from nucleiflow.files import printable, remove, replaced
 
 
 def listing(folder):
@@ -84,3 +84,8 @@ def test_remove_takes_files_directories_links_and_nothing(tmp_path):
     for name in ("link", "folder", "file", "nothing"):
         remove(tmp_path / name)
     assert listing(tmp_path) == ["kept", "kept/file"]
+
+
+def test_names_are_shown_on_one_line_and_cannot_colour_the_terminal():
+    assert printable("Zellkörper (1) $x;") == "Zellkörper (1) $x;"
+    assert printable("a\nb\x1b[31m\t\u202e\x7f") == r"a\nb\x1b[31m\t\u202e\x7f"

@@ -17,7 +17,12 @@ from nucleiflow.job import JobError, logged
             MemoryError(),
             "nucleiflow: measure a.b failed: the memory did not suffice, ask for more mem_mb",
         ),
-        (OSError(28, "No space left"), "nucleiflow: measure a.b failed: OSError: [Errno 28] No sp"),
+        (
+            OSError(28, "No space left", "/results/1.tif"),
+            "nucleiflow: measure a.b failed: the disk is full (/results/1.tif), run again when "
+            "that is mended",
+        ),
+        (OSError(5, "I/O error"), "nucleiflow: measure a.b failed: OSError: [Errno 5] I/O error"),
     ],
 )
 def test_an_error_becomes_a_sentence(tmp_path, error, sentence, caplog, capfd):
@@ -38,3 +43,15 @@ def test_a_job_without_an_error_ends_as_it_is(tmp_path):
     with logged(snakemake):
         done = True
     assert done
+
+
+def test_a_log_that_cannot_be_written_is_told_on_the_terminal(tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    (tmp_path / "file").write_text("")
+    log = str(tmp_path / "file" / "job.log")
+    snakemake = SimpleNamespace(rule="measure", wildcards={"batch": "a.b"}, log=[log])
+    with pytest.raises(SystemExit) as caught, logged(snakemake):
+        raise AssertionError("the job begins")
+    assert str(caught.value) == (
+        f"nucleiflow: measure a.b failed: NotADirectoryError: [Errno 20] Not a directory: '{log}'"
+    )

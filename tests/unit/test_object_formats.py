@@ -15,6 +15,7 @@ import pytest
 import object_formats
 from nucleiflow.derived import OURS
 from nucleiflow.job import JobError
+from nucleiflow.spreadsheet import true_column
 
 PLACES = [
     ("day 1", "0012", "A01"),
@@ -67,7 +68,13 @@ def read_csv(source, schema):
     options = pa.csv.ConvertOptions(
         column_types=schema, strings_can_be_null=True, quoted_strings_can_be_null=False
     )
-    return pa.csv.read_csv(source, convert_options=options).to_pylist()
+    table = pa.csv.read_csv(source, convert_options=options)
+    assert "=SUM(A1)" not in table["plate"].to_pylist()
+    texts = {name: true_column(table[name]) for name in ("directory", "image", "plate", "well")}
+    return [
+        row | {name: column[index].as_py() for name, column in texts.items()}
+        for index, row in enumerate(table.to_pylist())
+    ]
 
 
 def select(path, question):

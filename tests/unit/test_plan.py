@@ -17,6 +17,7 @@ from nucleiflow.plan import (
     batch_name,
     cut,
     dataset_of,
+    directory_name,
     load,
     save,
 )
@@ -113,6 +114,14 @@ def test_name_of_a_batch_tells_its_directory_and_first_image(directory, first, n
 
 def test_name_of_a_batch_is_the_same_in_every_process():
     assert batch_name("plate 1", "A01") == "plate-1.A01.37bcb215"
+
+
+def test_directories_are_parts_of_paths_that_a_file_system_takes():
+    names = ["plate-1", "a" * 200, "a" * 201, "a" * 255, "a b", ".", "x/" * 200 + "x"]
+    parts = [directory_name(name) for name in names]
+    assert parts[:2] == names[:2]
+    assert len(set(parts)) == len(names)
+    assert max(map(len, parts)) == 200
 
 
 # Batches

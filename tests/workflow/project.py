@@ -128,6 +128,30 @@ class Project:
         process.wait()
         assert seen, f"the run ended before it said {pattern}"
 
+    def kill_after(self, seconds: float, *arguments: str) -> bool:
+        """Start a run and kill it, with all its processes, after so long; whether it still ran."""
+        with (self.run.parent / "killed.log").open("w") as output:
+            process = subprocess.Popen(
+                self.command(*arguments),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        return process.wait() == -signal.SIGKILL
+
+    def table_bytes(self) -> dict[str, list[bytes]]:
+        """The sorted lines of both tables, byte for byte, without the times that images took."""
+        lines = (self.results / "objects.csv").read_bytes().splitlines()
+        rows = [
+            "\t".join(value for name, value in row.items() if not name.startswith("seconds"))
+            for row in self.rows("images.csv")
+        ]
+        return {"objects": sorted(lines), "images": sorted(row.encode() for row in rows)}
+
 
 def pixels(path: Path) -> np.ndarray:
     """An image file as the workflow reads it, (Y, X) or (Y, X, 3)."""

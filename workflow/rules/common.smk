@@ -34,7 +34,7 @@ SCHEMA = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text(
 
 def refuse(error):
     """End with one sentence instead of a traceback."""
-    sys.exit(f"nucleiflow: {error}")
+    sys.exit(f"nucleiflow: {files.printable(str(error))}")
 
 
 try:
@@ -701,9 +701,19 @@ def everything(wildcards):
 def write_start():
     """Write down when the run began, for run.json: as a param it would differ in each run."""
     if workflow.is_main_process:
-        with files.replaced(Path(START)) as part:
-            now = datetime.datetime.now().astimezone()
-            part.write_text(now.isoformat(timespec="seconds"))
+        try:
+            with files.replaced(Path(START)) as part:
+                now = datetime.datetime.now().astimezone()
+                part.write_text(now.isoformat(timespec="seconds"))
+        except OSError as error:
+            refuse_unwritten(error)
+
+
+def refuse_unwritten(error):
+    """Say what the disk of the results says."""
+    refuse(
+        f"config: results is {RESULTS}, which cannot be written ({error.strerror})"
+    )
 
 
 def write_plan():
@@ -718,9 +728,7 @@ def write_plan():
                 path = Path(ILLUMINATION_PLAN.format(directory=name))
                 plan.save(batch, looked.path, looked.root, looked.columns, path)
         except OSError as error:
-            refuse(
-                f"config: results is {RESULTS}, which cannot be written ({error.strerror})"
-            )
+            refuse_unwritten(error)
 
 
 def remove_stale():

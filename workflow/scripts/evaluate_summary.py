@@ -6,6 +6,7 @@ import pandas as pd
 
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged, tell
+from nucleiflow.spreadsheet import true_names
 
 
 def summary(images: pd.DataFrame, overall: pd.DataFrame, unmasked: int, folder: Path) -> str:
@@ -59,7 +60,7 @@ def check(images: pd.DataFrame, max_failed: float, folder: Path) -> None:
 if "snakemake" in globals():
     with logged(snakemake):
         path, params = Path(snakemake.input.images), snakemake.params
-        images = pd.read_csv(path, keep_default_na=False)
+        images = true_names(pd.read_csv(path, keep_default_na=False))
         check(images, params.max_failed, path.parent)
         overall = pd.read_csv(snakemake.input.overall)
         text = summary(images, overall, params.unmasked, path.parent)

@@ -1,6 +1,5 @@
 """The tables and plots of `snakemake evaluate`, from what every batch found."""
 
-import csv
 import json
 import math
 import re
@@ -20,6 +19,7 @@ from nucleiflow.batch import RECORDS
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 from nucleiflow.plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION, styled, svg
+from nucleiflow.spreadsheet import safe_table, write_rows
 
 PLACE = ("directory", "batch", "image", "status", "stage", "message")
 FACTS = ("mask", "mask_kind", "truth", "found", "count_error", "mean_f1")
@@ -136,10 +136,8 @@ def offset_plot(offsets: np.ndarray) -> Figure:
 
 def write_table(rows: list[dict], columns: list[str], path: Path) -> None:
     """Write a CSV table; what a row does not have stays empty."""
-    with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    with replaced(path) as part:
+        write_rows(part, columns, rows)
 
 
 def write_objects(parts: list[Path], path: Path) -> np.ndarray:
@@ -148,7 +146,7 @@ def write_objects(parts: list[Path], path: Path) -> np.ndarray:
     with replaced(path) as part, pa.csv.CSVWriter(part, OBJECTS) as file:
         for batch in parts:
             table = pq.read_table(batch).cast(OBJECTS)
-            file.write_table(table)
+            file.write_table(safe_table(table))
             truth = table.filter(pa.compute.equal(table["of"], "truth"))
             offsets.append(truth["boundary_offset"].drop_null().to_numpy())
     return np.concatenate(offsets) if offsets else np.zeros(0)

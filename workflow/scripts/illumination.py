@@ -14,7 +14,7 @@ from numpy.polynomial.legendre import legvander
 from nucleiflow import plan
 from nucleiflow.batch import expanded
 from nucleiflow.field import File, View, header, open_field
-from nucleiflow.files import replaced
+from nucleiflow.files import printable, replaced
 from nucleiflow.flat_field import FACTS, channel_file, normalised, rank, save
 from nucleiflow.images import ImageError
 from nucleiflow.job import logged, tell
@@ -390,7 +390,7 @@ def estimate(plan_path: Path, options: dict, threads: int, folder: Path) -> None
     if not flat_fields and not problems:
         problems.append("no image of the sample could be read")
     for sentence in problems:
-        tell(f"illumination of {batch.directory}: {sentence}", logging.WARNING)
+        tell(f"illumination of {printable(batch.directory)}: {sentence}", logging.WARNING)
     for each in flat_fields:
         logging.info("%s: %g to %g", each["file"], each["low"], each["high"])
     facts = {

@@ -1,6 +1,5 @@
 """images.csv: one row an image, how it went and where its files are."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from nucleiflow.job import logged
 from nucleiflow.metadata import PLACE, Metadata, known_of, read_batches
 from nucleiflow.pixel_size import pixel_size
 from nucleiflow.plan import Plan
+from nucleiflow.spreadsheet import write_rows
 
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 # Columns after those that names, sheets and the plate map give.
@@ -92,10 +92,8 @@ def write_images(
     """Write images.csv."""
     names = [*PLACE, *known.names, *COLUMNS, *judge.columns]
     names += [*(f"seconds_{stage}" for stage in stages), *folders]
-    with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    with replaced(path) as part:
+        write_rows(part, names, rows)
 
 
 if "snakemake" in globals():

@@ -1,6 +1,5 @@
 """The inventory: what every image is, from its headers, in a table and in a page of text."""
 
-import csv
 import functools
 import os
 import re
@@ -11,12 +10,13 @@ from pathlib import Path
 
 from nucleiflow.dataset import counted
 from nucleiflow.field import File, Header, View, header, is_wanted
-from nucleiflow.files import replaced
+from nucleiflow.files import printable, replaced
 from nucleiflow.images import ImageError
 from nucleiflow.job import JobError, logged, tell
 from nucleiflow.pixel_size import pixel_size
 from nucleiflow.plan import Image, load
 from nucleiflow.plate_map import PlateMap, read_plate_map
+from nucleiflow.spreadsheet import write_rows
 from nucleiflow.workers import Crash, in_processes
 
 FACTS = (
@@ -160,7 +160,7 @@ def page(rows: Iterable[dict], dataset: dict, plate_map: PlateMap | None) -> str
         ("jobs", f"{dataset['batches']:,} on Slurm, the largest asks for {dataset['mem_mb']:,} MB")
     )
     width = max(len(title) for title, _ in lines)
-    text = "\n".join(f"{title:<{width}}  {line}" for title, line in lines)
+    text = "\n".join(f"{title:<{width}}  {printable(line)}" for title, line in lines)
     grids = [grid(plate, wells) for plate, wells in sorted(plates.items())]
     return "\n\n".join([f"inventory of {dataset['path']}\n{text}", *grids]) + "\n"
 
@@ -174,7 +174,7 @@ def grid(plate: str, wells: dict[str, int]) -> str:
     height, width = max(row for row, _ in places), max(column for _, column in places)
     height, width = next(size for size in PLATES if size[0] >= height and size[1] >= width)
     cell = max(len(str(width)), *(len(str(count)) for count in places.values())) + 1
-    lines = [f"plate {plate}".strip() + f": images in {counted(len(places), 'well')}"]
+    lines = [f"plate {printable(plate)}".strip() + f": images in {counted(len(places), 'well')}"]
     lines.append("  " + "".join(f"{column:>{cell}}" for column in range(1, width + 1)))
     for row in range(1, height + 1):
         counts = (places.get((row, column), ".") for column in range(1, width + 1))
@@ -243,10 +243,8 @@ if "snakemake" in globals():
         found = list(read(plans, View(**params.view), params.pixel_size_um, workers))
         columns = ["directory", "image", "file", *dataset["columns"], *FACTS]
         path = Path(params.table)
-        with replaced(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(found)
+        with replaced(path) as part:
+            write_rows(part, columns, found)
         plate_map = params.plate_map and read_plate_map(**params.plate_map)
         text = page(found, dataset, plate_map)
         tell(f"{text}\nA row for each image is in {path}")

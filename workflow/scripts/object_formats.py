@@ -18,6 +18,7 @@ from nucleiflow.derived import own_names
 from nucleiflow.files import remove, replaced
 from nucleiflow.job import JobError, logged
 from nucleiflow.metadata import PLACE
+from nucleiflow.spreadsheet import safe_table, true_column
 
 FORMATS = ("objects.csv", "objects.csv.gz", "objects.sqlite", "objects")
 # Values that are Python's own objects at a time.
@@ -51,7 +52,7 @@ def write_csv(source: Path, path: Path) -> None:
         pa.csv.CSVWriter(sink, pq.read_schema(source)) as file,
     ):
         for group in groups(source):
-            file.write_table(group)
+            file.write_table(safe_table(group))
 
 
 @contextmanager
@@ -164,7 +165,9 @@ def _texts(images: Path) -> Iterator[pa.RecordBatch]:
             strings_can_be_null=True,
         ),
     ) as reader:
-        yield from reader
+        for piece in reader:
+            columns = [true_column(column) for column in piece.columns]
+            yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
 def write_parts(source: Path, by: str, folder: Path) -> None:

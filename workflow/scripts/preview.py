@@ -8,7 +8,7 @@ import numpy as np
 from nucleiflow import mosaic, plan, sample
 from nucleiflow.batch import RECORDS
 from nucleiflow.display import for_display
-from nucleiflow.files import replaced
+from nucleiflow.files import printable, replaced
 from nucleiflow.images import decode_tiff, encode_picture
 from nucleiflow.job import logged, tell
 from nucleiflow.joining import counted
@@ -141,4 +141,4 @@ if "snakemake" in globals():
             part.write_bytes(encode_picture(picture, "jpg"))
         failed = sum(job[0]["status"] == "failed" for job in jobs)
         sentence = f"{counted(len(jobs), 'image')}, {failed} failed: look at {snakemake.output[0]}"
-        tell(sentence)
+        tell(printable(sentence))

@@ -14,6 +14,7 @@ from nucleiflow.controls import Controls
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged
 from nucleiflow.report import Measure, Plot
+from nucleiflow.spreadsheet import as_csv
 from report_plots import KEYS, measured_by_group, not_measured
 
 FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
@@ -76,7 +77,7 @@ def wells_of(
 
 def write_wells(wells: pd.DataFrame, folder: Path) -> None:
     """The table of wells, compressed if it is too large for the report."""
-    text = wells.to_csv(index=False, float_format="%.7g")
+    text = as_csv(wells, float_format="%.7g")
     if len(text) <= pages.LARGEST_TABLE:
         pages.write(folder / "wells.csv", text)
     else:

@@ -16,6 +16,7 @@ from nucleiflow.files import replaced
 from nucleiflow.job import logged
 from nucleiflow.pages import Table
 from nucleiflow.report import Plot, path_of
+from nucleiflow.spreadsheet import as_csv
 
 # Rows of tables on the pages, and flagged images that have a number in plots.
 LISTED, NUMBERED = 200, 40
@@ -229,7 +230,7 @@ def failed_csv(images: pd.DataFrame) -> str:
     rows = failed.itertuples(index=False)
     sizes = [sum(len(text.encode()) + 3 for text in row) for row in rows]
     shown = int((np.cumsum(sizes) <= pages.LARGEST_TABLE).sum())
-    return failed.head(shown).to_csv(index=False)
+    return as_csv(failed.head(shown))
 
 
 def directory_table(images: pd.DataFrame) -> Table:

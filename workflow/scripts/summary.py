@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged
+from nucleiflow.spreadsheet import true_text
 from nucleiflow.terminal import outcome
 
 
@@ -26,11 +27,11 @@ if "snakemake" in globals():
         path = Path(snakemake.input.images)
         run = json.loads(Path(snakemake.input.run).read_text())
         with path.open(newline="", encoding="utf-8") as file:
-            failed = [
-                f"{row['directory']}/{row['file']}: {row['message']}"
-                for row in csv.DictReader(file)
-                if row["status"] == "failed"
-            ]
+            rows = [row for row in csv.DictReader(file) if row["status"] == "failed"]
+        failed = [
+            "{}/{}: {}".format(*(true_text(row[name]) for name in ("directory", "file", "message")))
+            for row in rows
+        ]
         check(run, failed, snakemake.params.max_failed, path.parent)
         with replaced(Path(snakemake.output[0])) as part:
             part.write_text("".join(f"{line}\n" for line in outcome(run, path.parent)))

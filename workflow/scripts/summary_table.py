@@ -17,6 +17,7 @@ from nucleiflow.controls import Controls
 from nucleiflow.derived import own_names
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged
+from nucleiflow.spreadsheet import as_csv, true_column
 
 AUTO = ("area", "eccentricity", "intensity_mean")
 # Standard deviations of a normal distribution in its median absolute deviation.
@@ -112,7 +113,9 @@ def read_images(path: Path, wanted: Sequence[str]) -> pd.DataFrame:
         null_values=[""],
         strings_can_be_null=True,
     )
-    return pa.csv.read_csv(path, parse_options=PARSE, convert_options=options).to_pandas()
+    table = pa.csv.read_csv(path, parse_options=PARSE, convert_options=options)
+    columns = [true_column(column) for column in table.columns]
+    return pa.table(columns, names=table.schema.names).to_pandas()
 
 
 def numbered(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -388,4 +391,4 @@ if "snakemake" in globals():
             **settings,
         )
         with replaced(Path(snakemake.output[0])) as part:
-            table.to_csv(part, index=False)
+            part.write_text(as_csv(table), encoding="utf-8")

@@ -17,7 +17,7 @@ from nucleiflow import mosaic, plan, sample
 from nucleiflow.batch import RECORDS
 from nucleiflow.display import for_display
 from nucleiflow.field import View
-from nucleiflow.files import replaced
+from nucleiflow.files import printable, replaced
 from nucleiflow.grid import shown
 from nucleiflow.images import ImageError, decode_tiff, encode_picture
 from nucleiflow.job import JobError, logged, tell
@@ -367,4 +367,4 @@ if "snakemake" in globals():
         with replaced(Path(snakemake.output[0])) as part:
             part.mkdir()
             sentence = write(snakemake, entries, cases, part)
-        tell(sentence)
+        tell(printable(sentence))

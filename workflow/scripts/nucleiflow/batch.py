@@ -10,6 +10,7 @@ import dataclasses
 import glob
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,15 +24,24 @@ from threadpoolctl import threadpool_limits
 
 from nucleiflow import plan
 from nucleiflow.field import Field, File, View, header, is_wanted, open_field, plain
-from nucleiflow.files import replaced
+from nucleiflow.files import printable, replaced
 from nucleiflow.images import ImageError, decode_tiff, encode_tiff
 from nucleiflow.job import logged, tell
+from nucleiflow.walk import size_and_time
 from nucleiflow.workers import Crash, in_processes, reuse_memory
 
 RECORDS = "batch.json"
+# Nanoseconds.
+ROUNDED = 2_000_000_000
 # So many failed images of a batch are named on the terminal by each stage.
 NAMED = 5
 CRASHED = "reading or computing it crashed ({}), the file is probably damaged: copy it again"
+# Bytes of the name of an image: a file system takes 255, and results end in .tif, .csv and so on.
+LONGEST = 251
+TOO_LONG = (
+    "its name, with those of scene and time, has {} bytes and its results can have "
+    f"{LONGEST}: give the file a shorter one"
+)
 
 
 @dataclass
@@ -45,6 +55,8 @@ class Item:
     folder : Path
         Where the paths of its files start.
     files : list of File
+    stamps : list of (int, int)
+        Bytes of each file and the time of its last change in ns, as planned.
     inputs : dict of Path
         Directories of what earlier stages made.
     facts : dict
@@ -56,6 +68,7 @@ class Item:
     record: dict
     folder: Path
     files: list[File]
+    stamps: list[tuple[int, int]]
     inputs: dict[str, Path]
     facts: dict = dataclasses.field(default_factory=dict)
     result: Any = None
@@ -69,8 +82,22 @@ class Item:
         segmented, z = self.record.get("segmented_index"), self.record.get("plane", view["z"])
         chosen = View(**view | {"segmented": segmented, "z": z})
         scene, time = self.record["scene"], self.record["frame"]
+        self._refuse_changed()
         with open_field(self.folder, self.files, chosen, scene, time) as field:
             yield field
+
+    def _refuse_changed(self) -> None:
+        """Refuse files that are others than those of the plan, as their stages would not fit.
+
+        What is gone the reader says; an OME-Zarr has too many files to look at each time.
+        """
+        for file, (size, changed) in zip(self.files, self.stamps, strict=True):
+            path = self.folder / file.path
+            now = size_and_time(str(path))
+            # File systems round times differently on other machines.
+            differs = now[0] != size or abs(now[1] - changed) > ROUNDED
+            if differs and now != (0, 0) and path.is_file():
+                raise ImageError("the file was changed while the run went on, run again")
 
     @property
     def source(self) -> Path:
@@ -105,8 +132,11 @@ class Batch:
             records = json.loads((before / RECORDS).read_text())
         else:
             records = list(self._new_records(source, View(**self.settings["view"])))
-        files = [_parts(image) for image in self.plan.images]
-        self.items = [Item(record, source, files[record["member"]], inputs) for record in records]
+        parts = [
+            (_parts(image), [(file.size, file.changed) for file in image.files])
+            for image in self.plan.images
+        ]
+        self.items = [Item(record, source, *parts[record["member"]], inputs) for record in records]
         self._report([item for item in self.items if item.record["stage"] == self.stage])
 
     @property
@@ -152,7 +182,8 @@ class Batch:
         for item in items:
             if item.record["status"] == "failed":
                 self.failed += 1
-                sentence = f"{self.stage} failed for {item.source}: {item.record['message']}"
+                where = printable(str(item.source))
+                sentence = f"{self.stage} failed for {where}: {item.record['message']}"
                 if self.failed <= NAMED:
                     tell(sentence, logging.WARNING)
                 else:
@@ -197,6 +228,9 @@ class Batch:
                     name += "_"
                 taken.add(name)
                 found = record | {"image": name, "scene": scene, "frame": frame, "seconds": {}}
+                if len(os.fsencode(name)) > LONGEST and found["status"] == "ok":
+                    message = TOO_LONG.format(len(os.fsencode(name)))
+                    found |= {"status": "failed", "stage": self.stage, "message": message}
                 yield found | ({"time": moment} if moment else {})
 
 
@@ -291,7 +325,7 @@ def _sentence(error: Exception, source: Path) -> str:
     """What is wrong with an image; raises again what is not the image's fault."""
     if isinstance(error, (MemoryError, OSError)):
         raise error
-    logging.info("%s", source, exc_info=error)
+    logging.info("%s", printable(str(source)), exc_info=error)
     message = str(error)
     if not isinstance(error, ImageError):
         message = f"unexpected {type(error).__name__}, please report it: {message.strip()}"

@@ -16,11 +16,12 @@ from typing import NamedTuple
 from nucleiflow import joining
 from nucleiflow.controls import Controls
 from nucleiflow.field import Header
+from nucleiflow.files import printable
 from nucleiflow.joining import STANDARD, SetOf, counted, stem
 from nucleiflow.plan import Batch, BatchSize, Extent, File, Image, batch_name, cut
 from nucleiflow.readers import ome_zarr
 from nucleiflow.samples import SampleSheet
-from nucleiflow.walk import DatasetError, size_and_time, walk
+from nucleiflow.walk import DatasetError, Leaving, is_below, links_below, size_and_time, walk
 
 # Assumed where no header of a directory can be read: its images fail, but that is for its job
 # to say.
@@ -108,7 +109,7 @@ class Dataset:
             text += f"; {counted(self.ignored, 'other file')} left alone"
         if self.loops:
             text += f"; not followed, as it links back to a directory above it: {self.loops[0]}"
-        return text
+        return printable(text)
 
     def told(self) -> list[str]:
         """How many plates, wells ... there are, as far as names tell."""
@@ -134,13 +135,14 @@ def find(
     results: str = "",
     exclude: Sequence[str] = (),
     pattern: str | None = None,
+    follow_links: str = "inside",
 ) -> Dataset:
     """Look at a directory of images once.
 
     Parameters
     ----------
     root : str
-        Its directory. Hidden files and directories in it are left alone, links are followed.
+        Its directory. Hidden files and directories in it are left alone.
     extensions : list of str
         Endings of images, in lower case without the dot.
     batch_size : BatchSize
@@ -152,12 +154,14 @@ def find(
         Patterns as of the shell of paths below the dataset that are left out.
     pattern : str or None
         What names tell: `auto`, a preset's name or a regular expression, see `nucleiflow.names`.
+    follow_links : str
+        `inside` the dataset alone, or `anywhere`.
 
     Raises
     ------
     DatasetError
         Where the directory is missing, cannot be read, holds no image or is that of the
-        results, or where two files would be the same image.
+        results, where a link leaves it, or where two files would be the same image.
     """
     dataset = Dataset(root, root)
     if not os.path.isdir(root):
@@ -176,8 +180,10 @@ def find(
     files: dict[str, list[File]] = {}
     plates: dict[str, list[Image]] = {}
     leave_out = _matcher(exclude)
+    aside = dataset.set_aside
+    leaving = None if follow_links == "anywhere" else _refuses_links(endings, leave_out, aside)
     for directory, entries in walk(
-        root, dataset.loops, os.path.realpath(results) if results else ""
+        root, dataset.loops, os.path.realpath(results) if results else "", leaving
     ):
         below = "" if directory == "." else directory + "/"
         for name, size, changed in entries:
@@ -225,9 +231,17 @@ def find(
     return dataset
 
 
-def find_in_sheet(sheet: SampleSheet, batch_size: BatchSize, look: Look) -> Dataset:
-    """Look at the images of a sample sheet once; raises DatasetError where none is there."""
+def find_in_sheet(
+    sheet: SampleSheet, batch_size: BatchSize, look: Look, follow_links: str = "inside"
+) -> Dataset:
+    """Look at the images of a sample sheet once.
+
+    Raises DatasetError where none is there or, unless links are followed `anywhere`, one lies
+    outside of the sheet's directory.
+    """
     root = os.path.dirname(os.path.abspath(sheet.path))
+    if follow_links != "anywhere":
+        _refuse_outside(sheet, root)
     dataset = Dataset(sheet.path, root, sheet.columns, "sheet")
     images: dict[str, dict[str, Image]] = {}
     there = 0
@@ -257,6 +271,52 @@ def find_in_sheet(sheet: SampleSheet, batch_size: BatchSize, look: Look) -> Data
         found = [joining.ordered(image) for image in of_directory.values()]
         _add(dataset, directory, "", found, batch_size, look)
     return dataset
+
+
+def _refuses_links(
+    endings: tuple[str, ...],
+    leave_out: Callable[[str], bool] | None,
+    set_aside: dict[str, list[str]],
+) -> Leaving:
+    """Refuses links that leave the dataset, but for those that would not be followed."""
+
+    def leaving(path: str, target: str, is_directory: bool) -> None:
+        if not is_directory and not path.lower().endswith(endings):
+            return
+        if leave_out and (leave_out(path) or (is_directory and leave_out(path + "/"))):
+            if is_directory:
+                set_aside.setdefault("exclude", []).append(path)
+            return
+        raise DatasetError(
+            f"images: {path} is a link to {target}, outside of the dataset: set follow_links to "
+            "anywhere to follow it, or name it in exclude"
+        )
+
+    return leaving
+
+
+def _refuse_outside(sheet: SampleSheet, root: str) -> None:
+    """Refuse what leads out of the sheet's directory: `..`, a whole path or a link."""
+    top = os.path.realpath(root)
+    real: dict[str, str] = {}
+    for sample in sheet.samples:
+        path = os.path.join(root, sample.file)
+        folder, name = os.path.split(path)
+        if folder not in real:
+            # Asked once a directory, as it looks at each one above.
+            real[folder] = os.path.realpath(folder)
+        target = os.path.join(real[folder], name)
+        if name in ("", ".", "..") or os.path.islink(target):
+            target = os.path.realpath(target)
+        found = [target]
+        if os.path.isdir(target):
+            found += [leads for _, leads in links_below(target)]
+        outside = next((each for each in found if not is_below(each, top)), None)
+        if outside is not None:
+            raise DatasetError(
+                f"{sheet.path} line {sample.line}, column file: {sample.file} leads to {outside}, "
+                "outside of the sheet's directory: set follow_links to anywhere to allow it"
+            )
 
 
 def _add(

@@ -30,6 +30,15 @@ def replaced(path: Path) -> Iterator[Path]:
         raise
 
 
+def printable(text: str) -> str:
+    """A text that may hold names of files, on one line and without what terminals obey."""
+    return "".join(char if char.isprintable() else _code(char) for char in text)
+
+
+def _code(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
 def remove(path: Path) -> None:
     """Remove a file or a directory with all it holds, if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nucleiflow.columns import CHANNELS
+from nucleiflow.spreadsheet import true_text
 
 # The key of the config's section `qc` for each flag.
 KEYS = {
@@ -192,7 +193,7 @@ def excluded_images(path: Path) -> set[tuple[str, str]]:
     """Batch and name of the images in an images.csv that are kept out of the objects."""
     with path.open(newline="", encoding="utf-8") as file:
         return {
-            (row["batch"], row["image"])
+            (row["batch"], true_text(row["image"]))
             for row in csv.DictReader(file)
             if row["excluded"] == "true"
         }

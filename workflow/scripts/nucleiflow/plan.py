@@ -144,8 +144,9 @@ def batch_name(directory: str, first: str) -> str:
 
 
 def directory_name(directory: str) -> str:
-    """A directory as a part of paths: itself where it is a plain name, else `SLUG.HASH`."""
-    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", directory):
+    """A directory as a part of paths: itself where it is a plain short name, else `SLUG.HASH`."""
+    # Of the 255 letters that a file system takes, endings and names of parts need some.
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{,199}", directory):
         return directory
     digest = hashlib.blake2b(directory.encode(), digest_size=4).hexdigest()
     return f"{_slug('root' if directory == '.' else directory)}.{digest}"

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nucleiflow import columns, derived, pages, plots
+from nucleiflow.spreadsheet import true_names
 
 # The columns of names, sheets and the plate map stand between these of images.csv.
 FIRST, LAST = "file", "status"
@@ -75,6 +76,7 @@ def read_images(
     images = pd.read_csv(
         path, dtype=str, keep_default_na=False, usecols=lambda name: name in wanted
     )
+    images = true_names(images)
     for name in found:
         images[name] = pd.to_numeric(images[name], errors="coerce")
     for name in FLAGS:

@@ -7,6 +7,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+# What a spreadsheet runs: a cell that begins with one of four characters, also where it separates
+# cells by others than commas. Apostrophes before them make it a text, see nucleiflow.spreadsheet.
+FORMULA = re.compile(r"(^|[;,\t\r\n])('*[=+\-@])")
+
 
 class SheetError(ValueError):
     """What is wrong with a table that a user wrote, in one sentence for its author."""
@@ -112,6 +116,11 @@ def _named_columns(
     for index, name in enumerate(header):
         if name and header.index(name) < index:
             raise SheetError(f"{path} has two columns {name}, rename one")
+        if FORMULA.search(name):
+            raise SheetError(
+                f"{path} has a column {name}, which a spreadsheet would take for a formula: rename "
+                "it"
+            )
         if not name and any(cells[index] for cells in rows):
             raise SheetError(
                 f"{path}: column {index + 1} holds values and has no name in the first line, "

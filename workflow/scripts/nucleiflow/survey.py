@@ -67,7 +67,7 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
                 )
             schema = yaml.safe_load(SHEET_SCHEMA.read_text())
             sheet = samples.read_samples(path, schema)
-            found = dataset.find_in_sheet(sheet, size, look)
+            found = dataset.find_in_sheet(sheet, size, look, config["follow_links"])
         else:
             exclude = list(config["exclude"])
             for folder in filter(None, (config["labels"], _seeds(config))):
@@ -80,6 +80,7 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
                 results,
                 exclude,
                 config["metadata"]["pattern"],
+                config["follow_links"],
             )
         _check_libraries(found)
         _check_columns(found, config)

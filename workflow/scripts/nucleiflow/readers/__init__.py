@@ -49,6 +49,10 @@ OWN_ERRORS = {
 }
 
 
+# More can only be a lie of the header: each time is an image, and each has its rows and files.
+MOST = 100_000
+
+
 @dataclass(frozen=True)
 class Channel:
     """What a file states of a channel.
@@ -164,6 +168,14 @@ def missing_library(ending: str) -> str | None:
     return library if library and importlib.util.find_spec(library) is None else None
 
 
+def refuse_absurd(name: str, size: int) -> None:
+    """Raise ImageError for a number of channels, planes or times that cannot be."""
+    if size > MOST:
+        raise ImageError(
+            f"the header states {size:,} {name}, more than any image has: export it again"
+        )
+
+
 def _checked(scene: Scene, path: Path, max_megapixels: float) -> Scene:
     """A scene that is known to fit, and whose planes are numbers of a type that stages know."""
     sizes = {"rows": scene.height, "columns": scene.width, "channels": len(scene.channels)}
@@ -171,6 +183,8 @@ def _checked(scene: Scene, path: Path, max_megapixels: float) -> Scene:
     for name, size in sizes.items():
         if size < 1:
             raise ImageError(f"the file holds an image without {name}")
+        if name not in ("rows", "columns"):
+            refuse_absurd(name, size)
     total = scene.height * scene.width * len(scene.channels) / 1e6
     if total > max_megapixels:
         raise ImageError(

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from nucleiflow.images import ImageError
-from nucleiflow.readers import OWN_ERRORS, Channel, Scene
+from nucleiflow.readers import OWN_ERRORS, Channel, Scene, refuse_absurd
 
 AXES = ("t", "c", "z", "y", "x")
 # Planes of one chunk are kept together up to this size, so that each chunk is read once.
@@ -179,6 +179,7 @@ def _scene(node: _Node) -> Scene:
     array, dataset = _full_resolution(node.directory, image["datasets"])
     axes = _axes(image.get("axes"), array)
     length = dict(zip(axes, array.array["shape"], strict=True))
+    refuse_absurd("channels", length.get("c", 1))
     dtype = _dtype(array)
     size = _pixel_size(image, dataset, axes)
     return Scene(
