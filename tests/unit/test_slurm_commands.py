@@ -54,6 +54,19 @@ def test_questions_are_asked_until_slurm_answers(monkeypatch):
     assert plugin.get_min_job_age() == 3600
 
 
+def test_job_that_slurm_starts_again_has_not_failed(commands, monkeypatch):
+    lost = {"7": "NODE_FAIL", "8": "NODE_FAIL", "9": "COMPLETED"}
+    plugin, one = executor(monkeypatch, iter([(dict(lost), 0.1)] * 2))
+    slurm.outlast(one)
+    commands("squeue", "echo '7|PENDING'; echo '12|RUNNING'")
+    states, _ = asyncio.run(plugin.query_job_status("sacct", None))
+    assert states == lost | {"7": "PENDING"}
+    # Nobody knows yet.
+    commands("squeue", "exit 1")
+    states, _ = asyncio.run(plugin.query_job_status("sacct", None))
+    assert states == {"7": "PENDING", "8": "PENDING", "9": "COMPLETED"}
+
+
 def test_a_run_that_ends_asks_no_more(monkeypatch):
     plugin, one = executor(monkeypatch, iter([(None, None)]))
     slurm.outlast(one)

@@ -26,7 +26,8 @@ def outlast(executor) -> None:
     A job that `scancel` ended is `CANCELLED by 1000` in `sacct`, which the plugin takes to be
     running. Where a question about its jobs fails five times, it forgets them and waits for ever.
     Where it cannot learn MinJobAge, it asks `sacct` in the place of `squeue`, in vain where there
-    is no accounting.
+    is no accounting. A job that Slurm queues again, as its node failed, is NODE_FAIL in `sacct`
+    until it starts: the plugin would submit it a second time.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def outlast(executor) -> None:
             states, seconds = await ask(command, logger)
             if states is not None:
                 states = {job: state.split()[0] for job, state in states.items() if state}
+                lost = [job for job, state in states.items() if state == "NODE_FAIL"]
+                states |= started_again(lost)
             if states is not None or not executor.wait:
                 return states, seconds
             await asyncio.sleep(PAUSE)
@@ -47,6 +50,21 @@ def outlast(executor) -> None:
     plugin.query_job_status = answer
     if age is not None:
         plugin.get_min_job_age = lambda: age
+
+
+def started_again(jobs: list[str]) -> dict[str, str]:
+    """States of those jobs that lost their node and are in the queue again.
+
+    All of them are taken to be where Slurm does not answer: the next question will tell.
+    """
+    if not jobs:
+        return {}
+    command = ["squeue", "--noheader", "--format=%A|%T"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        return dict.fromkeys(jobs, "PENDING")
+    queue = dict(line.split("|") for line in asked.stdout.split())
+    return {job: queue[job] for job in jobs if job in queue}
 
 
 def end_earlier(record: Path, seconds: float = 120) -> list[str]:
