@@ -25,6 +25,7 @@ def main() -> int:
         "tables.py",
         "report.py",
         "speed.py",
+        "slurm.py",
     )
     return sum(subprocess.run([sys.executable, HERE / part]).returncode != 0 for part in parts)
 
