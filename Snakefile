@@ -181,6 +181,7 @@ include: "workflow/rules/tuning.smk"
 
 
 onstart:
+    take_over()
     listen()
     write_plan()
     write_sample()
@@ -188,6 +189,7 @@ onstart:
 
 
 onsuccess:
+    hand_back()
     remove_stale()
     remove_untried()
     end()

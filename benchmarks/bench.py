@@ -17,20 +17,24 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# Parts, and what each is asked for when there is an hour.
+# Parts with what each is asked for, and what where there is an hour.
 PARTS = {
-    "accuracy": [],
-    "methods": [],
-    "filters": [],
-    "markers": [],
-    "floods": [],
-    "measuring": [],
-    "reading": [],
-    "inventory": [],
-    "planning": ["--full"],
-    "tables": [],
-    "report": [],
-    "speed": [],
+    "accuracy": ([], []),
+    "methods": ([], []),
+    "filters": ([], []),
+    "markers": ([], []),
+    "floods": ([], []),
+    "measuring": ([], []),
+    "reading": ([], []),
+    "inventory": ([], []),
+    "planning": ([], ["--full"]),
+    "tables": ([], []),
+    "report": ([], []),
+    "speed": ([], []),
+    "memory": (["--many", "30"], ["--large"]),
+    "slurm": ([], []),
+    # Without an hour, a few.
+    "kills": (["3"], ["50"]),
 }
 PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "pyarrow", "snakemake")
 TITLE = """# What was measured
@@ -51,7 +55,7 @@ def main() -> int:
     arguments = parser.parse_args()
     failed = 0
     for part in arguments.only:
-        options = PARTS[part] if arguments.full else []
+        options = PARTS[part][arguments.full]
         start = time.perf_counter()
         status, output = run([sys.executable, str(HERE / f"{part}.py"), *options])
         failed += status != 0

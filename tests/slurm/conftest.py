@@ -1,14 +1,15 @@
 """Fixtures: the cluster, the workflow, and a dataset."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
-from cluster import CONF, REAL_CONF, ROOT, Cluster, alive
+from cluster import ROOT, Cluster, missing_for_accounting, why_not
+from cluster_runs import BATCHES, CONFIG, local_tables
 
 # What a clone does not hold.
 NOT_CLONED = (".git", ".venv", ".snakemake", ".*_cache", "__pycache__", "results", "demo", "bench")
@@ -17,15 +18,8 @@ NOT_CLONED = (".git", ".venv", ".snakemake", ".*_cache", "__pycache__", "results
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Cluster]:
     """A running cluster, or a skip with the reason why there can be none."""
-    if os.geteuid() != 0:
-        pytest.skip("Slurm's daemons need root")
-    missing = [name for name in ("munged", "slurmctld", "slurmd") if not shutil.which(name)]
-    if missing:
-        pytest.skip(f"{', '.join(missing)} missing: apt-get install slurm-wlm munge")
-    if REAL_CONF.exists():
-        pytest.skip(f"there is a Slurm on this machine already: {REAL_CONF}")
-    if CONF.exists() and alive(CONF.resolve().with_name("slurmctld.pid")):
-        pytest.skip(f"these tests are running on this machine already: {CONF.resolve()}")
+    if reason := why_not():
+        pytest.skip(reason)
     cluster = Cluster()
     try:
         cluster.start()
@@ -35,11 +29,46 @@ def slurm() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def accounting(slurm: Cluster) -> Cluster:
+    """The same, where `sacct` answers."""
+    if not slurm.accounting:
+        missing = ", ".join(missing_for_accounting())
+        pytest.skip(f"no accounting, {missing} missing: apt-get install slurmdbd mariadb-server")
+    return slurm
+
+
+@pytest.fixture(scope="session")
 def source(tmp_path_factory) -> Path:
     """The workflow as it is when the tests start."""
     target = tmp_path_factory.mktemp("source") / "nucleiflow"
     shutil.copytree(ROOT, target, symlinks=True, ignore=shutil.ignore_patterns(*NOT_CLONED))
     return target
+
+
+@pytest.fixture(scope="session")
+def local(slurm, tmp_path_factory, source, images) -> dict[str, pd.DataFrame]:
+    """The tables of a run without Slurm."""
+    run = tmp_path_factory.mktemp("local")
+    found = local_tables(slurm, run, source, f"images={images}", *CONFIG)
+    assert len(found["images.csv"]) == 24
+    assert found["images.csv"]["batch"].nunique() == BATCHES
+    assert len(found["objects.csv"]) > 100
+    return found
+
+
+@pytest.fixture(scope="session")
+def few(images) -> list[str]:
+    """The config of a dataset of two batches."""
+    return [f"images={images / 'day 2'}", *CONFIG]
+
+
+@pytest.fixture(scope="session")
+def few_tables(slurm, tmp_path_factory, source, few) -> dict[str, pd.DataFrame]:
+    """Its tables of a run without Slurm."""
+    found = local_tables(slurm, tmp_path_factory.mktemp("few"), source, *few)
+    assert found["images.csv"]["batch"].nunique() == 2
+    assert len(found["objects.csv"]) > 20
+    return found
 
 
 @pytest.fixture

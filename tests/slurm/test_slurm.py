@@ -1,137 +1,29 @@
 """Runs on a real Slurm, whose tables must be those of a run on this machine alone."""
 
-import re
 import shutil
 import signal
-import subprocess
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from cluster import BIN, CPUS, wait_until
-from pandas.testing import assert_frame_equal
-
-STAGES = {"preprocess", "threshold", "markers", "watershed", "measure", "overlay"}
-BATCHES = 6
-CONFIG = ["batch_size=4"]
-# There is no accounting here. Nothing else is added to what users type.
-SLURM = ["--profile", "slurm", "--slurm-status-command", "squeue", "--slurm-no-account"]
-SECONDS = 300
-
-
-@pytest.fixture(scope="session")
-def local(slurm, tmp_path_factory, source, images) -> dict[str, pd.DataFrame]:
-    """The tables of a run without Slurm."""
-    run = tmp_path_factory.mktemp("local")
-    command = ["--snakefile", source / "Snakefile", "--config", f"images={images}"]
-    done = subprocess.run(
-        [BIN / "snakemake", "--cores", "all", *command, *CONFIG],
-        cwd=run,
-        env=slurm.environment(),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = tables(run / "results")
-    assert len(found["images.csv"]) == 24
-    assert found["images.csv"]["batch"].nunique() == BATCHES
-    assert len(found["objects.csv"]) > 100
-    return found
-
-
-def tables(results: Path) -> dict[str, pd.DataFrame]:
-    """Every table of a run by its path, but for how long stages took."""
-    found = {"objects.parquet": pd.read_parquet(results / "objects.parquet")}
-    for path in ("objects.csv", "images.csv", *sorted(results.glob("measure/*/*.csv"))):
-        name = str(path if isinstance(path, str) else path.relative_to(results))
-        found[name] = pd.read_csv(results / path, keep_default_na=False)
-    times = [name for name in found["images.csv"] if name.startswith("seconds_")]
-    assert len(times) == len(STAGES)
-    found["images.csv"] = found["images.csv"].drop(columns=times)
-    return found
-
-
-def assert_same(found: dict[str, pd.DataFrame], expected: dict[str, pd.DataFrame]) -> None:
-    assert found.keys() == expected.keys()
-    for name, table in expected.items():
-        assert_frame_equal(found[name], table, check_exact=True, obj=name)
-
-
-@contextmanager
-def main_process(slurm, clone: Path, *arguments) -> Iterator[subprocess.Popen]:
-    """`snakemake --profile slurm` in a clone; ends with the block, with what it prints on disk."""
-    with (clone / "terminal.txt").open("a") as terminal:
-        process = subprocess.Popen(
-            [BIN / "snakemake", *SLURM, *map(str, arguments)],
-            cwd=clone,
-            env=slurm.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=terminal,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-def finish(slurm, clone: Path, *arguments) -> int:
-    """The exit status of a run that is left alone."""
-    with main_process(slurm, clone, *arguments) as process:
-        return process.wait(SECONDS)
-
-
-def terminal(clone: Path) -> str:
-    return (clone / "terminal.txt").read_text()
-
-
-def assert_done(status: int, clone: Path) -> None:
-    assert status == 0, terminal(clone)[-10000:]
-
-
-def states(jobs: list[dict[str, str]]) -> Counter:
-    return Counter(job["JobState"] for job in jobs)
-
-
-def members(slurm, job: dict[str, str]) -> tuple[set[str], set[str], int]:
-    """Batches and rules that a Slurm job was submitted for, and the attempt."""
-    script = slurm("scontrol", "write", "batch_script", job["JobId"], "-")
-    targets = re.search(r"--target-jobs (.*?) --", script)[1].replace("'", "").split()
-    rules, batches = zip(*(target.split(":batch=") for target in targets), strict=True)
-    return set(batches), set(rules), int(re.search(r"--attempt '?(\d+)", script)[1])
-
-
-def requested(clone: Path, batch: str) -> dict[str, dict[str, int]]:
-    """Threads, memory and minutes of each rule of a batch, as Snakemake printed them."""
-    found = {}
-    for block in re.split(r"\n\s+rule ", terminal(clone))[1:]:
-        if f"wildcards: batch={batch}\n" not in block:
-            continue
-        values = {
-            name: re.search(rf"\b{name}[:=] ?(\d+)", block)
-            for name in ("threads", "mem_mb", "runtime")
-        }
-        found.setdefault(
-            block.split(":")[0],
-            {name: int(value[1]) if value else 1 for name, value in values.items()},
-        )
-    return found
-
-
-def minutes(limit: str) -> int:
-    """Of a time as Slurm writes it, `HH:MM:SS`."""
-    hours, rest, _ = limit.split(":")
-    return 60 * int(hours) + int(rest)
-
-
-def megabytes(memory: str) -> int:
-    return int(memory.removesuffix("M"))
+from cluster import CPUS, wait_until
+from cluster_runs import (
+    BATCHES,
+    CONFIG,
+    SECONDS,
+    STAGES,
+    assert_done,
+    assert_same,
+    computed,
+    finish,
+    main_process,
+    megabytes,
+    members,
+    minutes,
+    requested,
+    states,
+    tables,
+    terminal,
+)
 
 
 def test_run_gives_the_tables_of_a_local_run(slurm, clone, images, local):
@@ -227,14 +119,17 @@ def test_run_that_is_killed_goes_on_when_started_again(slurm, clone, images, loc
     earlier = slurm.jobs()
 
     def midway():
-        found = states(slurm.jobs_after(earlier))
-        return found["COMPLETED"] and found["RUNNING"]
+        return (
+            "Finished jobid: " in terminal(clone) and states(slurm.jobs_after(earlier))["RUNNING"]
+        )
 
-    with main_process(slurm, clone, *config) as process:
-        wait_until(midway, 120, "a job has ended and others run")
+    with main_process(slurm, clone, *config, "--jobs", "3") as process:
+        wait_until(midway, 120, "three jobs have ended and others run")
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (clone / "results" / "objects.csv").exists()
+    finished = [job for job in slurm.jobs_after(earlier) if job["JobState"] == "COMPLETED"]
+    assert len(finished) >= 3
 
     # Snakemake says what to type. The jobs of the killed run still run or wait meanwhile.
     assert finish(slurm, clone, *config) == 1
@@ -244,3 +139,6 @@ def test_run_that_is_killed_goes_on_when_started_again(slurm, clone, images, loc
     assert_same(tables(clone / "results"), local)
     leftovers = [path for path in (clone / "results").rglob(".*") if path.name.endswith(".part")]
     assert leftovers == []
+    # What had ended is computed no second time, but for what the killed run had not heard of.
+    again = computed(slurm, slurm.jobs_after(earlier))
+    assert sum(again[batch] == 1 for batch in computed(slurm, finished)) >= 3

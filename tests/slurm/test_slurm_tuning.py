@@ -7,7 +7,7 @@ import numpy as np
 import tifffile
 import yaml
 from cluster import BIN
-from test_slurm import assert_done, finish, minutes, terminal
+from cluster_runs import assert_done, finish, minutes, terminal
 
 SWEEP = {
     "sweep": {

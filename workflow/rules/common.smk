@@ -24,7 +24,17 @@ WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nucleiflow import families, files, job_costs, lengths, plan, settings, terminal
+from nucleiflow import (
+    families,
+    files,
+    job,
+    job_costs,
+    lengths,
+    plan,
+    settings,
+    slurm,
+    terminal,
+)
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
     "version"
@@ -64,6 +74,38 @@ def listen():
         workflow.scheduler.print_progress = True
 
 
+def end_earlier():
+    """End what an earlier run, which was killed, left on Slurm; gives ids of jobs."""
+    try:
+        return slurm.end_earlier(Path(SLURM_RUN))
+    except job.JobError as error:
+        refuse(error)
+
+
+def take_over():
+    """Let this run alone write to the results, and outlast Slurm's controller."""
+    if not workflow.is_main_process:
+        return
+    if ended := end_earlier():
+        refuse(
+            f"Slurm jobs of an earlier run ({', '.join(ended)}) went on while this one was planned, "
+            "they have been ended: start again"
+        )
+    record = Path(SLURM_RUN)
+    record.unlink(missing_ok=True)
+    executor = workflow.scheduler._executor
+    if type(executor).__module__ == "snakemake_executor_plugin_slurm":
+        slurm.outlast(executor)
+        with files.replaced(record) as part:
+            part.write_text(executor.run_uuid)
+
+
+def hand_back():
+    """Forget the Slurm jobs of this run, which have all ended."""
+    if workflow.is_main_process:
+        Path(SLURM_RUN).unlink(missing_ok=True)
+
+
 def end():
     """Say what came out when all else is said."""
     if workflow.is_main_process:
@@ -81,6 +123,7 @@ VIEW = view_of(CONFIG)
 RESULTS = CONFIG["results"].rstrip("/")
 PLAN = f"{RESULTS}/batches/{{batch}}.json"
 START = f"{RESULTS}/logs/start.txt"
+SLURM_RUN = f"{RESULTS}/logs/slurm.txt"
 ILLUMINATION_PLAN = f"{RESULTS}/batches/illumination/{{directory}}.json"
 LOG = f"{RESULTS}/logs/{{}}/{{{{batch}}}}.log"
 BENCHMARK = f"{RESULTS}/benchmarks/{{}}/{{{{batch}}}}.tsv"
@@ -129,6 +172,8 @@ if workflow.nodes is not None:
     # On a cluster, the cores of the login node (`cores: all` of profiles/default) are no limit.
     workflow.resource_settings.cores = sys.maxsize
     workflow.global_resources["_cores"] = sys.maxsize
+    if workflow.is_main_process:
+        slurm.wait_to_submit()
 
 
 wildcard_constraints:
@@ -369,6 +414,18 @@ def found():
     from nucleiflow.survey import DatasetError, survey
 
     refuse_unwritable(Path(RESULTS).absolute())
+    runs = (
+        workflow.is_main_process
+        and workflow.execution_settings is not None
+        and not workflow.output_settings.dryrun
+    )
+    if runs and not any(Path(".snakemake/locks").glob("*")):
+        # Before anything is planned: a job that is ended removes what it was writing. The lock is
+        # that of a run whose jobs these are.
+        if ended := end_earlier():
+            logger.info(
+                f"nucleiflow: ended Slurm jobs of an earlier run: {', '.join(ended)}"
+            )
     try:
         result = survey(CONFIG, VIEW, RESULTS)
     except DatasetError as error:
@@ -711,9 +768,7 @@ def write_start():
 
 def refuse_unwritten(error):
     """Say what the disk of the results says."""
-    refuse(
-        f"config: results is {RESULTS}, which cannot be written ({error.strerror})"
-    )
+    refuse(f"config: results is {RESULTS}, which cannot be written ({error.strerror})")
 
 
 def write_plan():
