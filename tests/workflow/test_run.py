@@ -438,6 +438,15 @@ def test_logs_benchmarks_and_batches_are_where_the_readme_says(finished: Project
     assert os.path.getsize(finished.results / "summary.txt") > 0
 
 
+def test_few_batches_use_all_cores_of_this_machine(fresh: Project):
+    tifffile.imwrite(fresh.images / "one.tif", nuclei(1))
+    output = fresh.snakemake("--dry-run", "--cores", "16").stdout
+    assert output.count("threads: 16\n") == len(STAGES)
+    write_dataset(fresh.images)
+    output = fresh.snakemake("--dry-run", "--cores", "16").stdout
+    assert output.count("threads: 4\n") == len(STAGES) * output.count("rule preprocess:")
+
+
 def test_the_catalogs_snakefile_plans_the_same(fresh: Project):
     write_dataset(fresh.images)
     expected = fresh.planned("all")
