@@ -104,7 +104,12 @@ def test_slurm_ends_jobs_and_its_controller_is_away(accounting, clone, images, l
         lost["JobId"]: "NODE_FAIL",
     }
     assert {name: jobs[name]["JobState"] for name in ended} == ended
-    assert states(list(jobs.values())) == Counter(ended.values()) + Counter(COMPLETED=BATCHES)
+    # What starts a step while the controller is away cannot, and is run again as well.
+    failed = [job for job in jobs.values() if job["JobState"] == "FAILED"]
+    for job in failed:
+        assert "Unable to contact slurm controller" in Path(job["StdOut"]).read_text()
+    expected = Counter(ended.values()) + Counter(COMPLETED=BATCHES, FAILED=len(failed))
+    assert states(list(jobs.values())) == expected
     # Two were refused at first.
     attempts = [members(slurm, job)[::2] for job in jobs.values()]
     first = {batch for batches, attempt in attempts if attempt == 1 for batch in batches}
