@@ -6,7 +6,8 @@ from pathlib import Path
 
 from nucleiflow.files import replaced
 
-# `results/benchmarks/RULE.tsv`, or `results/benchmarks/RULE/JOB.tsv` of a rule with many jobs.
+# Of `results/benchmarks/RULE/JOB.tsv`. Those of rules with one job, `RULE.tsv`, stay: Snakemake
+# takes the file for missing where such a rule is the target, and runs it again.
 PLACE = ["rule", "job"]
 
 
@@ -19,13 +20,13 @@ def join(folder: Path, table: Path, gone: Set[str] = frozenset()) -> None:
     Parameters
     ----------
     folder : Path
-        With files `RULE.tsv` and `RULE/JOB.tsv`.
+        With files `RULE/JOB.tsv`, which go, and `RULE.tsv`, which stay.
     table : Path
         CSV, with columns `rule` and `job` before Snakemake's.
     gone : set of str
         Names of jobs that the dataset has no more: their rows are dropped.
     """
-    paths = sorted(folder.rglob("*.tsv"))
+    paths = sorted(folder.glob("*/**/*.tsv"))
     if not paths and not gone:
         return
     rows: dict[tuple[str, str], dict[str, str]] = {}
