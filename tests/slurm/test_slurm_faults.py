@@ -1,13 +1,10 @@
 """What happens to runs on a cluster: the tables must be those of an undisturbed run."""
 
-import contextlib
-import os
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
-from cluster import MARK, NODES, wait_until
+from cluster import NODES, wait_until
 from cluster_runs import (
     BATCHES,
     CONFIG,
@@ -20,7 +17,6 @@ from cluster_runs import (
     main_process,
     megabytes,
     members,
-    minutes,
     states,
     tables,
     terminal,
@@ -38,97 +34,6 @@ def command(folder: Path, name: str, text: str) -> None:
 
 def running(slurm, earlier: list[dict[str, str]]) -> list[dict[str, str]]:
     return [job for job in slurm.jobs_after(earlier) if job["JobState"] == "RUNNING"]
-
-
-def freeze(slurm, job: dict[str, str]) -> None:
-    """Stop all processes of a job, as a disk that does not answer does."""
-    mine = {f"{MARK}={slurm.folder}".encode(), f"SLURM_JOB_ID={job['JobId']}".encode()}
-    for process in slurm.processes():
-        with contextlib.suppress(OSError):
-            environment = Path("/proc", str(process), "environ").read_bytes().split(b"\0")
-            if mine <= set(environment):
-                os.kill(process, signal.SIGSTOP)
-
-
-def test_slurm_ends_jobs_and_its_controller_is_away(accounting, clone, images, local, tmp_path):
-    slurm, commands = accounting, tmp_path / "commands"
-    # The second and fourth submission are refused.
-    command(
-        commands,
-        "sbatch",
-        f"exec 9>>{tmp_path}/calls; flock 9; echo x >&9; calls=$(wc -l <{tmp_path}/calls)\n"
-        "exec 9>&-\n"
-        "if ((calls == 2 || calls == 4)); then\n"
-        "    echo 'sbatch: error: Batch job submission failed: try again later' >&2; exit 1\n"
-        "fi",
-    )
-    # Every question takes long, and every third has no answer.
-    command(
-        commands,
-        "sacct",
-        f"echo x >>{tmp_path}/questions; sleep 3\n"
-        f"if (($(wc -l <{tmp_path}/questions) % 3 == 0)); then\n"
-        "    echo 'sacct: error: slurmdbd: Connection timed out' >&2; exit 1\n"
-        "fi",
-    )
-    config = ["tables", "--config", f"images={images}", *CONFIG]
-    earlier = slurm.jobs()
-
-    def busy():
-        """Two jobs on n1, and two elsewhere."""
-        found = running(slurm, earlier)
-        places = [job["NodeList"] for job in found]
-        return found if places.count("n1") == 2 and len(places) >= 4 else None
-
-    with main_process(slurm, clone, *config, options=SACCT, commands=commands) as process:
-        jobs = wait_until(busy, 120, "jobs run on several nodes")
-        lost, moved = (job for job in jobs if job["NodeList"] == "n1")
-        cancelled, frozen = [job for job in jobs if job["NodeList"] != "n1"][:2]
-        freeze(slurm, frozen)
-        slurm("scontrol", "update", f"JobId={frozen['JobId']}", "TimeLimit=1")
-        slurm("scancel", cancelled["JobId"])
-        slurm("scontrol", "update", f"JobId={lost['JobId']}", "Requeue=0")
-        slurm("scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=test")
-        slurm.stop_controller()
-        time.sleep(60)
-        slurm.start_controller()
-        # A node that speaks again to a controller is taken up again (ReturnToService=2).
-        slurm.wait_until_answers()
-        assert_done(process.wait(SECONDS), clone)
-    assert_same(tables(clone / "results"), local)
-
-    jobs = {job["JobId"]: job for job in slurm.jobs_after(earlier)}
-    ended = {
-        cancelled["JobId"]: "CANCELLED",
-        frozen["JobId"]: "TIMEOUT",
-        lost["JobId"]: "NODE_FAIL",
-    }
-    assert {name: jobs[name]["JobState"] for name in ended} == ended
-    # What starts a step while the controller is away cannot, and is run again as well.
-    failed = [job for job in jobs.values() if job["JobState"] == "FAILED"]
-    for job in failed:
-        assert "Unable to contact slurm controller" in Path(job["StdOut"]).read_text()
-    expected = Counter(ended.values()) + Counter(COMPLETED=BATCHES, FAILED=len(failed))
-    assert states(list(jobs.values())) == expected
-    # Two were refused at first.
-    attempts = [members(slurm, job)[::2] for job in jobs.values()]
-    first = {batch for batches, attempt in attempts if attempt == 1 for batch in batches}
-    assert len(first) == BATCHES - 2
-    # Slurm itself starts again what may be queued again.
-    assert jobs[moved["JobId"]]["JobState"] == "COMPLETED"
-    assert jobs[moved["JobId"]]["Restarts"] == "1"
-    assert jobs[moved["JobId"]]["NodeList"] in NODES
-    # The others come again with more time.
-    for name in ended:
-        batches, _, attempt = members(slurm, jobs[name])
-        again = [
-            job
-            for job in jobs.values()
-            if job["JobState"] == "COMPLETED" and members(slurm, job)[0] == batches
-        ]
-        assert len(again) == 1
-        assert members(slurm, again[0])[2] == attempt + 1
-        assert minutes(again[0]["TimeLimit"]) == 30 * (attempt + 1)
 
 
 def test_job_beyond_its_memory_is_run_again_with_more(accounting, clone, few, few_tables):
