@@ -111,7 +111,7 @@ rule watershed:
         mask=f"{RESULTS}/threshold/{{batch}}",
         preprocessed=f"{RESULTS}/preprocess/{{batch}}",
     output:
-        **products("labels"),
+        **watershed_products(),
     log:
         LOG.format("watershed"),
     benchmark:
@@ -158,6 +158,11 @@ rule measure:
         modules=modules("measure"),
     script:
         "workflow/scripts/measure.py"
+
+
+if TILES:
+
+    include: "workflow/rules/join.smk"
 
 
 if SECONDARY:

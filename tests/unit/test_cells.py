@@ -349,7 +349,9 @@ def test_channel_that_is_not_there_is_refused_with_its_key():
 
 
 def item(labels, field):
-    return SimpleNamespace(read={"labels": labels}.get, field=lambda view: nullcontext(field))
+    return SimpleNamespace(
+        record={}, read={"labels": labels}.get, field=lambda view: nullcontext(field)
+    )
 
 
 def test_stage_floods_the_channel_and_reads_no_image_for_distances():

@@ -788,7 +788,8 @@ def test_header_names_all_scenes_and_describes_the_largest(tmp_path, scenes):
     ]
     found = header(tmp_path, [File("a.czi")], View())
     assert found.scenes == (("A", 1), ("B", 4), ("C", 2))
-    assert found[1:] == (("DAPI", "GFP"), 3, 50, 12, np.dtype(np.uint8), None, "OME")
+    sizes = ((20, 12), (50, 12), (30, 12))
+    assert found[1:] == (("DAPI", "GFP"), 3, 50, 12, np.dtype(np.uint8), None, "OME", sizes)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,9 @@ def computed(stack, stated, stretch, segment=0, **view):
         lambda channel, z: stack[channel, z],
     )
     labels = square()[2:10, 3:11] if view else square()
-    item = SimpleNamespace(field=lambda view: nullcontext(field), read={"labels": labels}.get)
+    item = SimpleNamespace(
+        record={}, field=lambda view: nullcontext(field), read={"labels": labels}.get
+    )
     settings = {"view": {}, "stretch": stretch, "format": "png", "cells_color": None}
     drawing = {"color": "yellow", "thickness": 1, "lines": False}
     ending, data = overlay.compute(item, settings | drawing)["overlay"]
@@ -157,7 +159,9 @@ def test_cells_are_outlined_in_their_own_colour_below_the_nuclei():
         lambda channel, z: np.zeros((12, 14), np.uint8),
     )
     item = SimpleNamespace(
-        field=lambda view: nullcontext(field), read={"labels": square(), "cells": cells}.get
+        record={},
+        field=lambda view: nullcontext(field),
+        read={"labels": square(), "cells": cells}.get,
     )
     settings = {"view": {}, "stretch": False, "format": "png", "cells_color": [0, 9, 9]}
     drawing = {"color": "yellow", "thickness": 1, "lines": False}

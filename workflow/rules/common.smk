@@ -34,6 +34,7 @@ from nucleiflow import (
     settings,
     slurm,
     terminal,
+    tiles,
 )
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
@@ -138,12 +139,19 @@ FOLDERS = {
     "unknown": "unknown",
     "distance": "distance",
     "markers": "markers",
+    "tiles": "tiles",
     "labels": "watershed",
     "cells": "cells",
     "cytoplasm": "cytoplasm",
     "ring": "ring",
     "csv": "measure",
     "overlay": "overlay",
+}
+
+# How large images are cut, if they are: arguments of nucleiflow.tiles.cut.
+TILES = CONFIG["tiles"]["size"] and {
+    "size": CONFIG["tiles"]["size"],
+    "overlap": tiles.overlap_of(CONFIG["tiles"]["overlap"], CONFIG["diameter"]),
 }
 
 # Objects beside nuclei, and what is measured.
@@ -158,6 +166,7 @@ FOUND_HERE = CONFIG["labels"] is None
 STAGES = (
     ["preprocess", "threshold", "markers", "watershed"] if FOUND_HERE else ["labels"]
 )
+STAGES += ["join"] if TILES else []
 STAGES += ["cells"] if SECONDARY else []
 STAGES += ["measure", "overlay"]
 KEPT = [
@@ -189,6 +198,13 @@ def products(main, *others):
         if name in CONFIG["keep"]:
             outputs[name] = directory(f"{RESULTS}/{FOLDERS[name]}/{{batch}}")
     return outputs
+
+
+def watershed_products():
+    """Outputs of the watershed: label images, of tiles where another stage joins them."""
+    if TILES:
+        return {"labels": temp(directory(f"{RESULTS}/{FOLDERS['tiles']}/{{batch}}"))}
+    return products("labels")
 
 
 def secondary_products():
@@ -223,6 +239,8 @@ def settings_of(stage, chosen=CONFIG):
     if stage == "preprocess":
         steps = ("combine", "denoise", "background", "log")
         section = {key: section[key] for key in steps}
+        if TILES:
+            section["tiles"] = TILES
     if stage in ("preprocess", "measure"):
         section |= illumination_of(chosen)
     if stage in ("preprocess", "watershed", "measure", "overlay"):
@@ -535,13 +553,16 @@ def mem_mb(wildcards, threads, attempt):
     return int(memory(batch_of(wildcards.batch), threads) * attempt)
 
 
-def memory(batch, threads, pixel=45):
-    workers = workers_of(batch, threads)
+def memory(batch, threads, pixel=45, cut=TILES):
+    workers = workers_of(batch, threads, cut)
+    megapixels = batch.extent.megapixels
+    if cut:
+        megapixels = min(megapixels, (cut["size"] + 2 * cut["overlap"]) ** 2 / 1e6)
     denoise = CONFIG["preprocess"]["denoise"]
     # Seen: 9 bytes a pixel of each time of a series of floats, which are held together.
     series = denoise["method"] == "nlmeans_multi"
     frames = denoise["nlmeans_multi"]["frames"] if series else 0
-    return 400 + workers * (60 + max(pixel, 12 * frames) * batch.extent.megapixels)
+    return 400 + workers * (60 + max(pixel, 12 * frames) * megapixels)
 
 
 def workers(wildcards):
@@ -551,8 +572,12 @@ def workers(wildcards):
     return max(4, (workflow.resource_settings.cores or 1) // len(found().batches))
 
 
-def workers_of(batch, threads):
-    return min(threads, len(batch.images) * batch.extent.images)
+def workers_of(batch, threads, cut=TILES):
+    images = len(batch.images) * batch.extent.images
+    if cut and batch.extent.megapixels > cut["size"] ** 2 / 1e6:
+        # Each of at least two tiles.
+        images *= 1 + int(batch.extent.megapixels / (cut["size"] ** 2 / 1e6))
+    return min(threads, images)
 
 
 def runtime(wildcards, attempt):

@@ -93,7 +93,7 @@ def sample_flat_fields(wildcards):
 
 
 def sample_mem_mb(wildcards, threads, attempt):
-    return int(memory(sample_batch(wildcards), threads) * attempt)
+    return int(memory(sample_batch(wildcards), threads, cut=None) * attempt)
 
 
 def sample_runtime(wildcards, attempt):
@@ -132,6 +132,8 @@ def tuned(stage):
 
     def settings_there(wildcards):
         section = settings_of(stage, config_of(stage, wildcards.setting))
+        # Pictures show whole images.
+        section.pop("tiles", None)
         if "illumination" in section:
             # A batch of the sample is of many directories, each with flat fields of its own.
             section["illumination"]["directories"] = directories_of(wildcards)

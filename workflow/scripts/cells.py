@@ -11,6 +11,7 @@ from nucleiflow.batch import open_batch
 from nucleiflow.field import Field, pick
 from nucleiflow.images import ImageError
 from nucleiflow.labels import border_pixels
+from nucleiflow.tiles import local
 from threshold import METHODS as THRESHOLDS
 from threshold import manual
 
@@ -235,9 +236,14 @@ def compute(item, settings: dict) -> dict:
                 f"the labels have {labels.shape} pixels and the image {image.shape}: "
                 "the image changed while the workflow ran, run it again"
             )
-    return secondary(labels, image, **settings)
+    if "window" not in item.record:
+        return secondary(labels, image, **settings)
+    labels, numbers = local(labels, item.record)
+    found = secondary(labels, image, **settings)
+    return {name: numbers[objects] for name, objects in found.items()}
 
 
 if "snakemake" in globals():
     with open_batch(snakemake) as batch:
         batch.map(compute)
+        batch.join_tiles()

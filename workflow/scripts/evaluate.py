@@ -622,7 +622,7 @@ def ground(item: Item, view: dict, shape: tuple[int, int]) -> np.ndarray:
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:
+    with open_batch(snakemake, whole=True) as batch:
         batch.map(compute)
         pq.write_table(batch_table(batch), batch.folder / "objects.parquet", compression="zstd")
         write_worst(batch)

@@ -17,6 +17,8 @@ from nucleiflow.plan import Plan
 from nucleiflow.spreadsheet import write_rows
 
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
+# What an image that is cut into tiles has one file of.
+WHOLE = ("labels", "cells", "cytoplasm", "ring", "csv", "overlay")
 # Columns after those that names, sheets and the plate map give.
 COLUMNS = tuple(column.name for column in columns.OUTCOME)
 
@@ -76,6 +78,8 @@ def _outcome(
     for product, folder in folders.items():
         ending = {"csv": "csv", "overlay": picture}.get(product, "tif")
         whole = record["status"] == "ok" and (product != "overlay" or drawn["status"] == "ok")
+        # Stages before their labels were joined left a file a tile.
+        whole = whole and (product in WHOLE or not record.get("tiles"))
         path = f"{folder}/{record['batch']}/{record['image']}.{ending}"
         row[product] = path if whole else ""
     return row

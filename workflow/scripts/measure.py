@@ -19,6 +19,7 @@ from nucleiflow.images import ImageError, full_scale
 from nucleiflow.labels import border_pixels, numbered
 from nucleiflow.properties import of_intensity, of_objects
 from nucleiflow.quality import of_channel, of_nuclei
+from nucleiflow.tiles import local, offsets, part_of, renumbered
 
 # Whole numbers, some of which scikit-image gives as floats.
 COUNTS = (
@@ -198,20 +199,28 @@ def measured(field: Field, which: str | list[str | int]) -> list[int]:
 
 
 def looked_at(
-    field: Field, even: Field, chosen: dict[int, str], nuclei: np.ndarray, frame: int, quality: dict
+    field: Field,
+    even: Field,
+    chosen: dict[int, str],
+    nuclei: np.ndarray,
+    frame: int,
+    quality: dict,
+    core: tuple[slice, slice] | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Channels of a corrected field with their names, one at a time, by their indices.
 
-    `quality` gets what `nucleiflow.quality` tells of the image and of its channels by their names:
-    of each after it was measured.
+    `quality` gets what `nucleiflow.quality` tells of the image, or of a core of it, and of its
+    channels by their names: of each after it was measured.
     """
-    quality["image"], places = of_nuclei(nuclei, frame)
+    core = core or np.s_[:, :]
+    quality["image"], places = of_nuclei(nuclei[core], frame)
     quality["channels"] = {}
     for index, name in chosen.items():
         raw = even.image(index)
         yield name, raw
         camera = None if even is field else field.image(index)
-        quality["channels"][name] = of_channel(raw, places, camera)
+        camera = camera if camera is None else camera[core]
+        quality["channels"][name] = of_channel(raw[core], places, camera)
 
 
 def white_of(field: Field, corrected: bool) -> float | None:
@@ -236,6 +245,11 @@ def compute(item, settings: dict) -> dict:
     illumination, white = (settings.pop(key, None) for key in ("illumination", "max_intensity"))
     labels = {"nuclei": item.read("labels")}
     labels |= {name: item.read(name) for name in objects if name != "nuclei"}
+    tile = item.record if "window" in item.record else None
+    if tile:
+        labels["nuclei"], numbers = local(labels["nuclei"], tile)
+        others = {name: renumbered(labels[name], numbers) for name in labels if name != "nuclei"}
+        labels |= others
     with item.field(view) as field:
         # Columns of a channel that the user did not choose among others need not tell which.
         names = [""] * len(field.names) if which == "segmented" else field.names
@@ -244,16 +258,51 @@ def compute(item, settings: dict) -> dict:
         quality: dict = {}
         # Object 1 can be the background.
         nuclei = np.maximum(labels["nuclei"], 1) - 1 if background else labels["nuclei"]
-        channels = looked_at(field, even, chosen, nuclei, settings["frame"], quality)
+        core = part_of(tile["core"], tile["window"][:2]) if tile else None
+        channels = looked_at(field, even, chosen, nuclei, settings["frame"], quality, core)
         white = white or white_of(field, illumination is not None)
         table = measure_objects(
             labels, channels, nuclei="nuclei" in objects, white=white, **settings
         )
+    if tile:
+        table = of_tile(table, tile, numbers)
+        quality["image"] |= of_objects_alone(table, labels["nuclei"])
     item.facts |= {"objects": len(table), "quality": quality}
     # From which the size of their pixels follows, after crop and resize.
     item.facts["size"] = labels["nuclei"].shape
     item.result = table
-    return {"csv": ("csv", as_csv(table))} if csv else {}
+    return {"csv": ("csv", as_csv(table))} if csv and not tile else {}
+
+
+def of_tile(table: pd.DataFrame, tile: dict, numbers: np.ndarray) -> pd.DataFrame:
+    """The rows of a tile's own objects, with their numbers and places in the image.
+
+    `table` is of all objects in the window of the tile, its own first, by the places of their
+    numbers; see `nucleiflow.tiles.local`.
+    """
+    table = table[table["label"] <= tile["last"] - tile["first"] + 1].reset_index(drop=True)
+    shifts = offsets(table.columns, tile)
+    moved = {name: table[name] + shift for name, shift in shifts.items()}
+    return table.assign(label=numbers[table["label"]].astype(np.int64), **moved)
+
+
+def of_objects_alone(table: pd.DataFrame, labels: np.ndarray) -> dict:
+    """Of `quality`, what the core of a tile does not tell, as it cuts objects."""
+    count = len(table)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1 : count + 1]
+    return {
+        "objects": count,
+        "median_area": float(np.median(areas)) if count else None,
+        "border_share": float(table["on_border"].mean()) if count else None,
+    }
+
+
+def write_whole_csv(batch: Batch) -> None:
+    """The tables of images that came in tiles."""
+    for image, group in zip(batch.images, batch.groups, strict=True):
+        if len(group) > 1 and group[0].result is not None:
+            table = pd.concat([item.result for item in group])
+            (batch.folder / f"{image.record['image']}.csv").write_bytes(as_csv(table))
 
 
 def as_csv(table: pd.DataFrame) -> bytes:
@@ -275,7 +324,7 @@ def batch_table(
     Of a channel that an image does not have, its nuclei have no values.
     """
     tables = [
-        item.result.assign(image=item.record["image"])
+        item.result.assign(image=item.record.get("whole", item.record["image"]))
         for item in batch.items
         if item.result is not None
     ]
@@ -299,6 +348,8 @@ if "snakemake" in globals():
             # Once, and not in each worker.
             from nucleiflow import cellprofiler  # noqa: F401
         batch.map(compute)
+        if batch.settings["csv"]:
+            write_whole_csv(batch)
         chosen = [batch.settings[key] for key in ("properties", "objects", "families")]
         pq.write_table(
             batch_table(batch, *chosen),

@@ -1,5 +1,8 @@
 """Overlays: the image with the outlines of nuclei and cells, to see whether it worked."""
 
+import math
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from PIL import ImageColor
@@ -9,6 +12,10 @@ from nucleiflow.display import for_display
 from nucleiflow.images import ImageError, encode_picture
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import outlines
+from nucleiflow.tiles import shape_of
+
+# Longest side of the picture of an image that is cut into tiles.
+LONGEST = 4096
 
 
 def overlay(
@@ -48,23 +55,73 @@ def overlay(
     return picture
 
 
+def looked_at(item, view: dict) -> np.ndarray:
+    """What outlines are drawn on: the colours of an image of 8 bits, else the segmented channel."""
+    with item.field(view) as field:
+        image = field.rgb()
+        if image is None or image.dtype != np.uint8:
+            image = field.image(field.segmented())
+    return image
+
+
+def reduced(item, read: Callable, smooth: bool) -> np.ndarray:
+    """An image that is cut into tiles, made smaller by a whole number, one tile in memory.
+
+    `read` gives a tile's window. Of labels, which are not `smooth`, every so many pixels are taken.
+    """
+    shape = shape_of(item.record)
+    factor = math.ceil(max(shape) / LONGEST)
+    result = None
+    for tile in item.parts():
+        top, left, bottom, right = tile.record["window"]
+        rows, columns = (
+            np.arange(-(-start // factor), -(-end // factor))
+            for start, end in zip(tile.record["core"][:2], tile.record["core"][2:], strict=True)
+        )
+        found = read(tile)
+        if smooth:
+            ends = min((rows[-1] + 1) * factor, bottom), min((columns[-1] + 1) * factor, right)
+            block = found[
+                rows[0] * factor - top : ends[0] - top, columns[0] * factor - left : ends[1] - left
+            ]
+            if block.dtype not in (np.uint8, np.uint16, np.int16, np.float32):
+                # OpenCV knows no others.
+                block = block.astype(np.float64)
+            small = cv2.resize(block, (columns.size, rows.size), interpolation=cv2.INTER_AREA)
+        else:
+            middle = factor // 2
+            small = found[
+                np.ix_(
+                    np.minimum(rows * factor + middle, bottom - 1) - top,
+                    np.minimum(columns * factor + middle, right - 1) - left,
+                )
+            ]
+        if result is None:
+            size = (-(-length // factor) for length in shape)
+            result = np.zeros((*size, *found.shape[2:]), small.dtype)
+        result[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = small
+    return result
+
+
 def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
     view, stretch, ending, cells_color = (
         settings.pop(key) for key in ("view", "stretch", "format", "cells_color")
     )
-    with item.field(view) as field:
-        image = field.rgb()
-        if image is None or image.dtype != np.uint8:
-            image = field.image(field.segmented())
+    whole = not item.record.get("tiles")
+
+    def labels(name: str) -> np.ndarray:
+        return item.read(name) if whole else reduced(item, lambda tile: tile.read(name), False)
+
+    image = looked_at(item, view) if whole else reduced(item, lambda t: looked_at(t, view), True)
     picture = for_display(image, stretch)
     if cells_color is not None:
-        picture = overlay(picture, item.read("cells"), **settings | {"color": cells_color})
-    picture = overlay(picture, item.read("labels"), **settings)
+        picture = overlay(picture, labels("cells"), **settings | {"color": cells_color})
+    picture = overlay(picture, labels("labels"), **settings)
     return {"overlay": (ending, encode_picture(picture, ending))}
 
 
 if "snakemake" in globals():
-    with open_batch(snakemake) as batch:
+    with open_batch(snakemake, whole=True) as batch:
         batch.map(compute)

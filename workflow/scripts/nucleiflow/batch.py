@@ -7,6 +7,7 @@ disk, too little memory, a missing batch) fails the job, so that Snakemake tries
 """
 
 import dataclasses
+import functools
 import glob
 import json
 import logging
@@ -22,10 +23,10 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nucleiflow import plan
+from nucleiflow import plan, tiles
 from nucleiflow.field import Field, File, View, header, is_wanted, open_field, plain
 from nucleiflow.files import printable, replaced
-from nucleiflow.images import ImageError, decode_tiff, encode_tiff
+from nucleiflow.images import ImageError, decode_tiff, encode_large_tiff, encode_tiff
 from nucleiflow.job import logged, tell
 from nucleiflow.walk import size_and_time
 from nucleiflow.workers import Crash, in_processes, reuse_memory
@@ -38,15 +39,17 @@ NAMED = 5
 CRASHED = "reading or computing it crashed ({}), the file is probably damaged: copy it again"
 # Bytes of the name of an image: a file system takes 255, and results end in .tif, .csv and so on.
 LONGEST = 251
+# What the name of a tile may have beside it.
+PLACE = len("_y100000_x100000")
 TOO_LONG = (
     "its name, with those of scene and time, has {} bytes and its results can have "
-    f"{LONGEST}: give the file a shorter one"
+    "{}: give the file a shorter one"
 )
 
 
 @dataclass
 class Item:
-    """One image of a batch on its way through a stage.
+    """One image of a batch, or a tile of it, on its way through a stage.
 
     Attributes
     ----------
@@ -57,8 +60,8 @@ class Item:
     files : list of File
     stamps : list of (int, int)
         Bytes of each file and the time of its last change in ns, as planned.
-    inputs : dict of Path
-        Directories of what earlier stages made.
+    inputs, outputs : dicts of Path
+        Directories of what earlier stages made, and of what this one makes.
     facts : dict
         What the stage adds to the record.
     result : object
@@ -70,6 +73,7 @@ class Item:
     files: list[File]
     stamps: list[tuple[int, int]]
     inputs: dict[str, Path]
+    outputs: dict[str, Path]
     facts: dict = dataclasses.field(default_factory=dict)
     result: Any = None
 
@@ -81,9 +85,12 @@ class Item:
         """
         segmented, z = self.record.get("segmented_index"), self.record.get("plane", view["z"])
         chosen = View(**view | {"segmented": segmented, "z": z})
-        scene, time = self.record["scene"], self.record["frame"]
+        scene, time, part = self.record["scene"], self.record["frame"], None
+        if "window" in self.record:
+            crop = view["crop"] or {"x": 0, "y": 0}
+            part = tiles.part_of(self.record["window"], (-crop["y"], -crop["x"]))
         self._refuse_changed()
-        with open_field(self.folder, self.files, chosen, scene, time) as field:
+        with open_field(self.folder, self.files, chosen, scene, time, part) as field:
             yield field
 
     def _refuse_changed(self) -> None:
@@ -105,8 +112,16 @@ class Item:
         return self.folder / self.record["file"]
 
     def read(self, product: str) -> np.ndarray:
-        """A product of an earlier stage."""
-        return decode_tiff(self.inputs[product] / f"{self.record['image']}.tif")
+        """A product of an earlier stage, that of a tile from that of its image where joined."""
+        path = self.inputs[product] / f"{self.record['image']}.tif"
+        if "window" not in self.record or path.exists():
+            return decode_tiff(path)
+        whole = self.inputs[product] / f"{self.record['whole']}.tif"
+        return decode_tiff(whole, *tiles.part_of(self.record["window"]))
+
+    def parts(self) -> list["Item"]:
+        """Its tiles, or itself where it is whole."""
+        return [dataclasses.replace(self, record=each) for each in tiles.split(self.record)]
 
 
 class Batch:
@@ -117,7 +132,7 @@ class Batch:
     they hold, the first input being that of the stage before.
     """
 
-    def __init__(self, snakemake, folders: dict[str, Path]):
+    def __init__(self, snakemake, folders: dict[str, Path], whole: bool = False):
         self.stage = snakemake.rule
         self.log = snakemake.log[0]
         self.failed = 0
@@ -136,8 +151,29 @@ class Batch:
             (_parts(image), [(file.size, file.changed) for file in image.files])
             for image in self.plan.images
         ]
-        self.items = [Item(record, source, *parts[record["member"]], inputs) for record in records]
-        self._report([item for item in self.items if item.record["stage"] == self.stage])
+        self.images = [
+            Item(record, source, *parts[record["member"]], inputs, folders) for record in records
+        ]
+        self._tiled = not whole
+        # Of each image its tiles, unless the stage is one of whole images.
+        self.groups = [image.parts() if self._tiled else [image] for image in self.images]
+        self._report([image for image in self.images if image.record["stage"] == self.stage])
+
+    @property
+    def items(self) -> list[Item]:
+        """Images and tiles, one after another."""
+        return [item for group in self.groups for item in group]
+
+    def records(self) -> list[dict]:
+        """What is known of each image after the stage."""
+        return [
+            tiles.joined(
+                image.record, [item.record for item in group], [item.facts for item in group]
+            )
+            if self._tiled and image.record.get("tiles")
+            else group[0].record
+            for image, group in zip(self.images, self.groups, strict=True)
+        ]
 
     @property
     def folder(self) -> Path:
@@ -151,23 +187,47 @@ class Batch:
         which become TIFF files, or pairs of an ending and bytes. What is no output of the rule
         is not written.
         """
-        pending = [index for index, item in enumerate(self.items) if item.record["status"] == "ok"]
+        every = [(group, at) for group in self.groups for at in range(len(group))]
+        pending = [(group, at) for group, at in every if group[at].record["status"] == "ok"]
         workers = max(1, min(self.threads, len(pending)))
         share = max(1, self.threads // workers)
         start, failed = time.perf_counter(), 0
         logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
-        jobs = [(compute, self.items[i], self.stage, self.settings, self.folders) for i in pending]
+        jobs = [(compute, group[at], self.stage, self.settings) for group, at in pending]
         done = in_processes(_process, jobs, workers, _prepare, (share,))
-        for number, (index, item) in enumerate(zip(pending, done, strict=True), 1):
+        for number, ((group, at), item) in enumerate(zip(pending, done, strict=True), 1):
             if isinstance(item, Crash):
-                item = self._crashed(self.items[index], item)
-            self.items[index] = item
-            self._report([item])
+                item = self._crashed(group[at], item)
+            if not any(each.record["status"] == "failed" for each in group[:at]):
+                self._report([item])
+            group[at] = item
             failed += item.record["status"] == "failed"
             if line := progress(number, failed, len(pending), time.perf_counter() - start):
                 logging.info("%s", line)
+        for group in self.groups:
+            if any(item.record["status"] == "failed" for item in group):
+                # Of an image of which a tile failed, nothing is left.
+                for item in group:
+                    item.result = None
         seconds = time.perf_counter() - start
         logging.info("%d done, %d failed in %.1f s", len(pending) - failed, failed, seconds)
+
+    def join_tiles(self) -> None:
+        """Make one file of those of an image's tiles, of each product that is an image.
+
+        Each pixel is that of the tile in whose core it is.
+        """
+        for image, group in zip(self.images, self.groups, strict=True):
+            if len(group) == 1 or any(item.record["status"] == "failed" for item in group):
+                continue
+            for folder in self.folders.values():
+                paths = [folder / f"{item.record['image']}.tif" for item in group]
+                if paths[0].exists():
+                    shape, dtype = tiles.shape_of(image.record), decode_tiff(paths[0]).dtype
+                    part = functools.partial(_from_tiles, image.record["tiles"], paths)
+                    encode_large_tiff(folder / f"{image.record['image']}.tif", shape, dtype, part)
+                    for path in paths:
+                        path.unlink()
 
     def _crashed(self, item: Item, crash: Crash) -> Item:
         """An image that ended the process which worked on it, without what it left behind."""
@@ -217,21 +277,32 @@ class Batch:
                 "objects": 0,
                 "seconds": {},
             }
-            scenes = headers.get(image, image.problem)
-            if isinstance(scenes, Crash):
-                scenes = CRASHED.format(scenes.signal)
-            if isinstance(scenes, str):
-                record |= {"status": "failed", "stage": self.stage, "message": scenes}
-                scenes = [("", 1)]
+            found = headers.get(image, image.problem)
+            if isinstance(found, Crash):
+                found = CRASHED.format(found.signal)
+            if isinstance(found, str):
+                record |= {"status": "failed", "stage": self.stage, "message": found}
+                found = [("", 1)], []
+            scenes, sizes = found
             for name, scene, frame, moment in expanded(image.name, scenes, view.scenes):
                 while name in taken:
                     name += "_"
                 taken.add(name)
-                found = record | {"image": name, "scene": scene, "frame": frame, "seconds": {}}
-                if len(os.fsencode(name)) > LONGEST and found["status"] == "ok":
-                    message = TOO_LONG.format(len(os.fsencode(name)))
-                    found |= {"status": "failed", "stage": self.stage, "message": message}
-                yield found | ({"time": moment} if moment else {})
+                new = record | {"image": name, "scene": scene, "frame": frame, "seconds": {}}
+                cut = self._cut(sizes[scene], view.crop) if sizes else {}
+                if len(os.fsencode(name)) > LONGEST - PLACE * bool(cut) and new["status"] == "ok":
+                    message = TOO_LONG.format(len(os.fsencode(name)), LONGEST - PLACE * bool(cut))
+                    new |= {"status": "failed", "stage": self.stage, "message": message}
+                yield new | cut | ({"time": moment} if moment else {})
+
+    def _cut(self, size: tuple[int, int], crop: dict | None) -> dict:
+        """The tiles of an image of this size, for its record."""
+        chosen = self.settings.get("tiles")
+        if not chosen:
+            return {}
+        shape = (crop["height"], crop["width"]) if crop else size
+        found = tiles.cut(shape, chosen["size"], chosen["overlap"])
+        return {"tiles": found} if found else {}
 
 
 def progress(finished: int, failed: int, total: int, seconds: float) -> str:
@@ -267,8 +338,10 @@ def expanded(
 
 
 @contextmanager
-def open_batch(snakemake) -> Iterator[Batch]:
+def open_batch(snakemake, whole: bool = False) -> Iterator[Batch]:
     """The batch of a job, whose outputs appear when the block ends without an error.
+
+    Large images come in tiles, unless the stage is one of whole images.
 
     An error goes to the job's log with its traceback and to the terminal in one sentence, as
     failed images do.
@@ -278,35 +351,35 @@ def open_batch(snakemake) -> Iterator[Batch]:
         for name, path in snakemake.output.items():
             folders[name] = stack.enter_context(replaced(Path(path)))
             folders[name].mkdir()
-        batch = Batch(snakemake, folders)
+        batch = Batch(snakemake, folders, whole)
         yield batch
         batch.report_others()
-        records = [item.record for item in batch.items]
-        (batch.folder / RECORDS).write_text(json.dumps(records))
+        (batch.folder / RECORDS).write_text(json.dumps(batch.records()))
 
 
 def _parts(image: plan.Image) -> list[File]:
     return [File(file.path, file.channel, file.z) for file in image.files]
 
 
-def _scenes(job: tuple) -> Sequence[tuple[str, int]] | str:
-    """The scenes in the files of an image and their times, or what is wrong with it."""
+def _scenes(job: tuple) -> tuple[Sequence[tuple[str, int]], Sequence[tuple[int, int]]] | str:
+    """The scenes in the files of an image with their times, and their sizes, or what is wrong."""
     source, files, view = job
     try:
-        scenes = header(source, files, view).scenes
+        found = header(source, files, view)
+        scenes = found.scenes
         if not any(is_wanted(name, view.scenes) for name, _ in scenes):
             raise ImageError(
                 f"none of its scenes ({', '.join(name for name, _ in scenes)}) is one of scenes in "
                 "the config"
             )
-        return scenes
+        return scenes, found.sizes
     except Exception as error:
         return _sentence(error, source / files[0].path)
 
 
 def _process(job: tuple) -> Item:
     """One image: compute, note success or failure, write. Runs in a worker."""
-    compute, item, stage, settings, folders = job
+    compute, item, stage, settings = job
     start = time.perf_counter()
     try:
         products = compute(item, settings)
@@ -314,11 +387,28 @@ def _process(job: tuple) -> Item:
         message = _sentence(error, item.source)
         item.record.update(status="failed", stage=stage, message=message)
         products = {}
-    for name in folders.keys() & products.keys():
-        _write(folders[name], item.record["image"], products[name])
+    for name in item.outputs.keys() & products.keys():
+        _write(item.outputs[name], item.record["image"], products[name])
     item.record.update(item.facts)
     item.record["seconds"][stage] = round(time.perf_counter() - start, 4)
     return item
+
+
+def _from_tiles(places: list[dict], paths: list[Path], rows: slice, columns: slice) -> np.ndarray:
+    """Some rows and columns of an image, from the files of its tiles."""
+    result = None
+    for tile, path in zip(places, paths, strict=True):
+        core, (top, left, *_) = tile["core"], tile["window"]
+        up, down = max(rows.start, core[0]), min(rows.stop, core[2])
+        begin, end = max(columns.start, core[1]), min(columns.stop, core[3])
+        if up < down and begin < end:
+            box = [up, begin, down, end]
+            found = decode_tiff(path, *tiles.part_of(box, (top, left)))
+            if result is None:
+                shape = rows.stop - rows.start, columns.stop - columns.start
+                result = np.zeros(shape, found.dtype)
+            result[tiles.part_of(box, (rows.start, columns.start))] = found
+    return result
 
 
 def _sentence(error: Exception, source: Path) -> str:

@@ -413,6 +413,7 @@ STAGES = (
     "markers",
     "watershed",
     "labels",
+    "join",
     "cells",
     "measure",
     "overlay",

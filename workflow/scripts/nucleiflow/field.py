@@ -15,7 +15,7 @@ import numpy as np
 
 from nucleiflow.geometry import cut_out
 from nucleiflow.images import ImageError
-from nucleiflow.readers import Channel, Scene, open_image
+from nucleiflow.readers import Channel, Part, Scene, open_image
 
 RGB = ("red", "green", "blue")
 # What channels with nuclei are called, after `plain`.
@@ -88,6 +88,8 @@ class Field:
         Which of how many times of its files it is.
     load_at : function
         `load` of any time, which comes first.
+    part : Part or None
+        What of each plane `load` gives, where that is not all of it.
     """
 
     names: tuple[str, ...]
@@ -103,6 +105,7 @@ class Field:
     time: int = 0
     times: int = 1
     load_at: Callable[[int, int, int], np.ndarray] | None = None
+    part: Part | None = None
 
     def at(self, time: int) -> "Field":
         """The same field at another time of its files, from 0 to below `times`."""
@@ -146,6 +149,11 @@ class Field:
 
     def _only_lit(self) -> int:
         """The only channel that is not black, or any where all that are not are equal."""
+        if self.part is not None:
+            raise ImageError(
+                "none of its channels is named like a stain of nuclei, and a tile does not show "
+                f"which of them holds something: set segment ({_names_shown(self.names)})"
+            )
         images = (self.image(index) for index in range(len(self.names)))
         lit, first, equal = [], None, True
         for index, image in enumerate(images):
@@ -166,6 +174,7 @@ class Header(NamedTuple):
 
     `scenes` are the names of its scenes and their numbers of times: each time is an image. The
     rest is that of the largest scene, as in Field; `planes` is the largest number of planes.
+    `sizes` are rows and columns of each scene.
     """
 
     scenes: tuple[tuple[str, int], ...]
@@ -176,11 +185,17 @@ class Header(NamedTuple):
     dtype: np.dtype
     pixel_size_um: float | None
     pixel_size_source: str
+    sizes: tuple[tuple[int, int], ...]
 
 
 @contextmanager
 def open_field(
-    folder: Path, files: Sequence[File], view: View, scene: int = 0, time: int = 0
+    folder: Path,
+    files: Sequence[File],
+    view: View,
+    scene: int = 0,
+    time: int = 0,
+    part: Part | None = None,
 ) -> Iterator[Field]:
     """Open an image to read its channels.
 
@@ -194,14 +209,18 @@ def open_field(
     view : View
     scene, time : int
         Which image of a file that holds several, see Header.
+    part : Part, optional
+        What of each plane is looked at, in the place of the view's crop.
 
     Raises ImageError and OSError as `nucleiflow.readers.open_image` does.
     """
+    if part is not None:
+        view = replace(view, crop=None)
     if _are_parts(files):
-        yield _joined(folder, files, view, time)[0]
+        yield _joined(folder, files, view, time, part)[0]
         return
     with _opened(folder, files, view) as scenes:
-        chosen = scenes[scene]
+        chosen = _cut(scenes[scene], part)
         yield Field(
             channel_names(chosen.channels, view.channels),
             chosen.channels,
@@ -212,6 +231,7 @@ def open_field(
             time,
             chosen.times,
             chosen.load,
+            part,
         )
 
 
@@ -221,7 +241,8 @@ def header(folder: Path, files: Sequence[File], view: View) -> Header:
         field, times = _joined(folder, files, view, 0)
         depth, scenes = max(map(len, field.planes)), (("", times),)
         size = (field.pixel_size_um, field.pixel_size_source)
-        return Header(scenes, field.names, depth, field.height, field.width, field.dtype, *size)
+        shape = field.height, field.width
+        return Header(scenes, field.names, depth, *shape, field.dtype, *size, (shape,))
     with _opened(folder, files, view) as scenes:
         largest = max(scenes, key=lambda scene: scene.height * scene.width)
         return Header(
@@ -229,6 +250,7 @@ def header(folder: Path, files: Sequence[File], view: View) -> Header:
             channel_names(largest.channels, view.channels),
             largest.planes,
             *_facts(largest),
+            tuple((scene.height, scene.width) for scene in scenes),
         )
 
 
@@ -364,7 +386,14 @@ def _are_parts(files: Sequence[File]) -> bool:
     return any(file.channel or file.z is not None for file in files)
 
 
-def _joined(folder: Path, files: Sequence[File], view: View, time: int) -> tuple[Field, int]:
+def _cut(scene: Scene, part: Part | None) -> Scene:
+    """A scene whose `load` gives a part of each plane; its size stays that of the file."""
+    return scene if part is None else replace(scene, load=functools.partial(scene.load, part=part))
+
+
+def _joined(
+    folder: Path, files: Sequence[File], view: View, time: int, part: Part | None = None
+) -> tuple[Field, int]:
     """A field with a file for each channel or plane, opened when asked for, and its times."""
     by_channel: dict[str, dict[int | None, File]] = {}
     for file in files:
@@ -380,7 +409,7 @@ def _joined(folder: Path, files: Sequence[File], view: View, time: int) -> tuple
     def load(time: int, channel: int, z: int) -> np.ndarray:
         file = of_channel(channel).get(z) or of_channel(channel)[None]
         with _opened(folder, [file], view) as scenes:
-            scene = _only_scene(scenes)
+            scene = _cut(_only_scene(scenes), part)
             if (scene.height, scene.width) != (first.height, first.width):
                 raise ImageError(
                     f"{file.path} has {scene.width} x {scene.height} pixels and {files[0].path} "
@@ -405,7 +434,7 @@ def _joined(folder: Path, files: Sequence[File], view: View, time: int) -> tuple
         planes.append(numbers or tuple(range(first.planes)))
     names = channel_names(stated, view.channels)
     at_time = functools.partial(load, time)
-    facts = (*_facts(first), view, at_time, time, first.times, load)
+    facts = (*_facts(first), view, at_time, time, first.times, load, part)
     return Field(names, stated, tuple(planes), *facts), first.times
 
 

@@ -98,6 +98,8 @@ def corrected(field: Field, illumination: dict | None, record: dict, exact: bool
 
     def even(plane: np.ndarray, channel: int) -> np.ndarray:
         flat = find(illumination, field, channel, directory, shape)
+        if flat is not None and field.part is not None:
+            flat = flat[field.part]
         dtype = np.dtype(np.float64) if exact else plane.dtype
         if flat is None:
             return plane.astype(dtype, copy=False)

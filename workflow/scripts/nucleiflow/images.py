@@ -1,5 +1,7 @@
 """Pictures of our own: written so that Fiji, napari and QuPath open them."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,8 @@ STRIP = 256
 # So many rows tell how much an image shrinks. By less it is not worth the time; by much, the
 # quickest way to compress it is good enough.
 SOME, WORTH, MUCH = 32, 2, 6
+# Side of the squares in which a large image is written, so that a part of it is read alone.
+SQUARE = 512
 
 
 class ImageError(ValueError):
@@ -58,9 +62,89 @@ def _compressed(data: bytes) -> bytes:
     return imagecodecs.zlibng_encode(data, level=1)
 
 
-def decode_tiff(path: Path) -> np.ndarray:
-    """Read an array that `encode_tiff` wrote."""
-    return tifffile.imread(path)
+def encode_large_tiff(
+    path: Path,
+    shape: tuple[int, int],
+    dtype: np.dtype,
+    part: Callable[[slice, slice], np.ndarray],
+) -> None:
+    """Write an image as a TIFF of one page that is never whole in memory.
+
+    `part` gives some rows and columns of it.
+    """
+    height, width = shape
+
+    def squares():
+        for row in range(0, height, SQUARE):
+            rows = slice(row, min(row + SQUARE, height))
+            strip = part(rows, slice(0, width))
+            for column in range(0, width, SQUARE):
+                square = np.zeros((SQUARE, SQUARE), dtype)
+                piece = strip[:, column : column + SQUARE]
+                square[: piece.shape[0], : piece.shape[1]] = piece
+                yield _compressed(square.tobytes())
+
+    tifffile.imwrite(
+        path,
+        squares(),
+        shape=shape,
+        dtype=dtype,
+        tile=(SQUARE, SQUARE),
+        compression="zlib",
+        photometric="minisblack",
+        metadata=None,
+        # Where it would not shrink.
+        bigtiff=height * width * np.dtype(dtype).itemsize > 2**31,
+    )
+
+
+def decode_tiff(path: Path, rows: slice | None = None, columns: slice | None = None) -> np.ndarray:
+    """Read an array that `encode_tiff` or `encode_large_tiff` wrote, or a part of it."""
+    if rows is None or columns is None:
+        return tifffile.imread(path)
+    with tifffile.TiffFile(path) as tiff:
+        return read_part(tiff.pages.first, rows, columns)[0, 0, :, :, 0]
+
+
+def read_part(page: tifffile.TiffPage, rows: slice, columns: slice) -> np.ndarray:
+    """Some rows and columns of a page, of which no more is decoded than the strips or tiles there.
+
+    Shape (sample, 1, y, x, sample), as `page.asarray(squeeze=False)` has it.
+    """
+    key = page.keyframe
+    samples, _, height, width, inner = key.shaped
+    result = np.zeros(
+        (samples, 1, rows.stop - rows.start, columns.stop - columns.start, inner), key.dtype
+    )
+    tall, wide = (key.tilelength, key.tilewidth) if key.is_tiled else (key.rowsperstrip, width)
+    tall = min(tall, height)
+    down, across = -(-height // tall), -(-width // wide)
+    options = {"_fullsize": False}
+    if key.compression in (6, 7, 34892, 33007):
+        options |= {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
+    file = page.parent.filehandle
+    for sample, row, column in itertools.product(
+        range(samples),
+        range(rows.start // tall, -(-rows.stop // tall)),
+        range(columns.start // wide, -(-columns.stop // wide)),
+    ):
+        index = (sample * down + row) * across + column
+        file.seek(page.dataoffsets[index])
+        data = file.read(page.databytecounts[index])
+        segment, _, shape = key.decode(data, index, **options)
+        if segment is None:
+            raise ValueError("parts of the page were not written")
+        top, left = row * tall, column * wide
+        bottom, right = top + shape[1], left + shape[2]
+        first, last = max(top, rows.start), min(bottom, rows.stop)
+        begin, end = max(left, columns.start), min(right, columns.stop)
+        result[
+            sample,
+            0,
+            first - rows.start : last - rows.start,
+            begin - columns.start : end - columns.start,
+        ] = segment[0, first - top : last - top, begin - left : end - left]
+    return result
 
 
 def encode_picture(rgb: np.ndarray, ending: str) -> bytes:

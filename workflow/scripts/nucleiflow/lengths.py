@@ -89,6 +89,9 @@ def side_of_pixel(
     side, _ = pixel_size(*stated, pixel_size_um)
     if side == "":
         return None
+    if "window" in record:
+        # A tile, of an image that is not resized.
+        return side
     whole = crop or record
     # Both sides are truncated to whole pixels, so that their factors differ a little.
     return side * math.sqrt(whole["height"] * whole["width"] / (shape[0] * shape[1]))

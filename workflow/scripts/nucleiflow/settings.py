@@ -98,6 +98,7 @@ def load(config: dict, schema: dict) -> dict:
             "of the images of seeds"
         )
     watershed = settings["watershed"]
+    _check_tiles(settings)
     if watershed["background"] and watershed["method"] != "opencv":
         raise ConfigError(
             f"config: watershed.background is true, which needs watershed.method opencv, "
@@ -146,6 +147,22 @@ def load(config: dict, schema: dict) -> dict:
                 f"config: measure.objects names {name}, which {key} does not make: set that, too"
             )
     return settings
+
+
+def _check_tiles(settings: dict) -> None:
+    """Tiles are cut out of the pixels of the file, and no label may be that of a whole image."""
+    if settings["tiles"]["size"] is None:
+        return
+    whole = {"preprocess.resize": settings["preprocess"]["resize"], "labels": settings["labels"]}
+    for stage, method in (("markers", "image"), ("watershed", "opencv")):
+        if settings[stage]["method"] == method:
+            whole[f"{stage}.method"] = method
+    for key, value in whole.items():
+        if value is not None:
+            raise ConfigError(
+                f"config: {key} is {json.dumps(value)}, which takes whole images: change it, or "
+                "set tiles.size to null"
+            )
 
 
 def _check_ratio(

@@ -53,6 +53,10 @@ OWN_ERRORS = {
 MOST = 100_000
 
 
+# Rows and columns of a plane.
+Part = tuple[slice, slice]
+
+
 @dataclass(frozen=True)
 class Channel:
     """What a file states of a channel.
@@ -86,7 +90,9 @@ class Scene:
         or RESOLUTION_TAG; empty where there is none.
     load : function
         From time, channel and z, counted from 0, to the plane as a (Y, X) array. Reads no more
-        than it must.
+        than it must. That of `open_image` takes a Part as well, and gives that of the plane.
+    load_part : function or None
+        The same with a Part; None where a file gives no less than a plane.
     """
 
     name: str
@@ -98,7 +104,8 @@ class Scene:
     dtype: np.dtype
     pixel_size_um: float | None
     pixel_size_source: str
-    load: Callable[[int, int, int], np.ndarray]
+    load: Callable[..., np.ndarray]
+    load_part: Callable[[int, int, int, Part], np.ndarray] | None = None
 
     def read(
         self,
@@ -198,14 +205,19 @@ def _checked(scene: Scene, path: Path, max_megapixels: float) -> Scene:
     if dtype.kind not in "buif":
         raise ImageError(f"the file holds values of type {dtype}, not numbers")
     dtype = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}.get(dtype.name, dtype)
-    expected = (scene.height, scene.width)
 
     @functools.wraps(scene.load)
-    def load(time: int, channel: int, z: int) -> np.ndarray:
+    def load(time: int, channel: int, z: int, part: Part | None = None) -> np.ndarray:
+        cut = part is not None and scene.load_part is not None
+        expected = (scene.height, scene.width)
+        if cut:
+            expected = tuple(each.stop - each.start for each in part)
         with _one_sentence(path):
-            plane = scene.load(time, channel, z)
+            plane = (scene.load_part if cut else scene.load)(time, channel, z, *[part] * cut)
             if plane.shape != expected:
                 raise ValueError(f"{plane.shape} pixels instead of {expected}")
+        if part is not None and not cut:
+            plane = plane[part].copy()
         if plane.dtype.kind == "f":
             bad = plane.size - np.count_nonzero(np.isfinite(plane))
             if bad:

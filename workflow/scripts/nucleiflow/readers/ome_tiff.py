@@ -16,7 +16,7 @@ import numpy as np
 from tifffile import TiffFile, TiffPage
 
 from nucleiflow.images import ImageError
-from nucleiflow.readers import Channel, Scene
+from nucleiflow.readers import Channel, Part, Scene
 from nucleiflow.readers.tiff_check import check, description, open_file, open_tiff
 from nucleiflow.readers.tiff_metadata import COLORS, sides_um, square, tag_pixel_size
 from nucleiflow.readers.tiff_pages import Layout, Page, layout_of, read_page, scene_of
@@ -226,13 +226,13 @@ def _scene(
             f"holds {held}: copy or export it again"
         )
 
-    def read(number: int) -> Page:
+    def read(number: int, part: Part | None = None) -> Page:
         if number not in blocks.found:
             names = [name for first, n, name in blocks.absent if first <= number < first + n]
             where = f"names another file for this plane, which is not there: {names[0]}"
             raise ImageError(f"the OME-TIFF {where if names else 'does not hold this plane'}")
         rank, page = blocks.found[number]
-        return read_page(files(rank).pages[page])
+        return read_page(files(rank).pages[page], part)
 
     pixel_size = _pixel_size(pixels)
     if pixel_size[0] is None and first is not None:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from nucleiflow.images import ImageError
-from nucleiflow.readers import OWN_ERRORS, Channel, Scene, refuse_absurd
+from nucleiflow.readers import OWN_ERRORS, Channel, Part, Scene, refuse_absurd
 
 AXES = ("t", "c", "z", "y", "x")
 # Planes of one chunk are kept together up to this size, so that each chunk is read once.
@@ -182,6 +182,7 @@ def _scene(node: _Node) -> Scene:
     refuse_absurd("channels", length.get("c", 1))
     dtype = _dtype(array)
     size = _pixel_size(image, dataset, axes)
+    load, load_part = _loaders(array, axes, dtype)
     return Scene(
         name=str(image.get("name") or "").strip("/"),
         times=length.get("t", 1),
@@ -192,14 +193,15 @@ def _scene(node: _Node) -> Scene:
         dtype=dtype,
         pixel_size_um=size,
         pixel_size_source="OME-Zarr" if size else "",
-        load=_loader(array, axes, dtype),
+        load=load,
+        load_part=load_part,
     )
 
 
-def _loader(
+def _loaders(
     array: _Node, axes: list[str], dtype: np.dtype
-) -> Callable[[int, int, int], np.ndarray]:
-    """The `load` of a scene. The array is opened when pixels are asked for."""
+) -> tuple[Callable[[int, int, int], np.ndarray], Callable[[int, int, int, Part], np.ndarray]]:
+    """`load` and `load_part` of a scene. The array is opened when pixels are asked for."""
     pixels = functools.cache(functools.partial(_pixels, array))
 
     @functools.lru_cache(maxsize=1)
@@ -223,11 +225,18 @@ def _loader(
             slice(None) if axis in ("y", "x") else i - start
             for axis, i, start in zip(axes, index, corner, strict=True)
         )
-        plane = planes[tuple(inside)]
-        plane = plane if axes.index("y") < axes.index("x") else plane.T
+        return plane_of(planes[tuple(inside)])
+
+    def load_part(time: int, channel: int, z: int, part: Part) -> np.ndarray:
+        wanted = {"t": time, "c": channel, "z": z, "y": part[0], "x": part[1]}
+        with _own_errors():
+            return plane_of(pixels()[tuple(wanted.get(axis, 0) for axis in axes)])
+
+    def plane_of(found: np.ndarray) -> np.ndarray:
+        plane = found if axes.index("y") < axes.index("x") else found.T
         return np.array(plane, dtype, order="C")
 
-    return load
+    return load, load_part
 
 
 def _depth(pixels, axes: list[str]) -> tuple[int, ...]:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import tifffile
 from tifffile import TiffFile, TiffPageSeries
 
 from nucleiflow.images import ImageError
-from nucleiflow.readers import Scene
+from nucleiflow.readers import Part, Scene
 from nucleiflow.readers.ome_tiff import metadata, ome_scenes
 from nucleiflow.readers.tiff_check import check, open_file, open_tiff, wrong_offsets
 from nucleiflow.readers.tiff_metadata import channels, pixel_size
@@ -159,22 +160,28 @@ def _outer_axes(series: TiffPageSeries, pages: str | None) -> list[tuple[str, in
     return result
 
 
-def _reader(tiff: TiffFile, series: TiffPageSeries, count: int) -> Callable[[int], Page]:
-    """How a page of a series is read, from its number; there must be so many."""
+def _reader(
+    tiff: TiffFile, series: TiffPageSeries, count: int
+) -> Callable[[int, Part | None], Page]:
+    """How a page of a series is read, or a part, from its number; there must be so many."""
     page = series.keyframe
     size = page.nbytes
     start = series.dataoffset
     if count > 1 and start is not None and start + count * size <= tiff.filehandle.size:
         dtype = page._dtype.newbyteorder(tiff.byteorder)
 
-        def contiguous(number: int) -> Page:
+        def contiguous(number: int, part: Part | None = None) -> Page:
+            if part is not None:
+                place = {"dtype": dtype, "mode": "r", "offset": start + number * size}
+                pixels = np.memmap(tiff.filehandle.path, shape=page.shaped, **place)
+                return page, np.array(pixels[:, :, *part])
             tiff.filehandle.seek(start + number * size)
             samples = tiff.filehandle.read_array(dtype, math.prod(page.shaped))
             return page, samples.reshape(page.shaped)
 
         return contiguous
     _refuse_missing(count, min(len(series), len(tiff.pages)))
-    return lambda number: read_page(series[number])
+    return lambda number, part=None: read_page(series[number], part)
 
 
 def _refuse_missing(stated: int, held: int) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import tifffile
 from tifffile import PHOTOMETRIC, TiffFrame, TiffPage
 
-from nucleiflow.images import ImageError
-from nucleiflow.readers import Channel, Scene
+from nucleiflow.images import ImageError, read_part
+from nucleiflow.readers import Channel, Part, Scene
 from nucleiflow.readers.tiff_check import wrong_offsets
 from nucleiflow.readers.vendor import RGB
 
@@ -99,12 +99,12 @@ def scene_of(
     channels: tuple[Channel, ...],
     layout: Layout,
     pixel_size: tuple[float | None, str],
-    read: Callable[[int], Page],
+    read: Callable[[int, Part | None], Page],
 ) -> Scene:
     """A scene whose pages are all of one layout.
 
     `size` and `steps` are by the axes T, C and Z: a page's number is the sum of its indices times
-    their steps. `read` reads a page by its number.
+    their steps. `read` reads a page by its number, or a part of it.
     """
     each = layout.channels
     if len(each) > 1:
@@ -114,19 +114,21 @@ def scene_of(
             for sample in each
         )
     # The last page with several channels is kept, as the next plane is most likely in it.
-    kept: dict[int, list[np.ndarray]] = {}
+    kept: dict[str, list[np.ndarray]] = {}
 
-    def load(time: int, channel: int, z: int) -> np.ndarray:
+    def load(time: int, channel: int, z: int, part: Part | None = None) -> np.ndarray:
         outer, sample = divmod(channel, len(each))
         number = steps["T"] * time + steps["C"] * outer + steps["Z"] * z
-        if number in kept:
-            return kept[number][sample].copy()
+        # Slices are no keys before Python 3.12.
+        what = f"{number} {part}"
+        if what in kept:
+            return kept[what][sample].copy()
         with wrong_offsets():
-            planes = _planes(*read(number), layout)
+            planes = _planes(*read(number, part), layout)
         if len(each) == 1:
             return planes[0]
         kept.clear()
-        kept[number] = planes
+        kept[what] = planes
         return planes[sample].copy()
 
     return Scene(
@@ -140,11 +142,12 @@ def scene_of(
         pixel_size_um=pixel_size[0],
         pixel_size_source=pixel_size[1],
         load=load,
+        load_part=load,
     )
 
 
-def read_page(page: TiffPage | TiffFrame) -> Page:
-    """A page's samples; what is missing in the file is not filled with black."""
+def read_page(page: TiffPage | TiffFrame, part: Part | None = None) -> Page:
+    """A page's samples, or some; what is missing in the file is not filled with black."""
     key = page.keyframe
     offsets, counts = page.dataoffsets, page.databytecounts
     if key.is_contiguous:
@@ -163,6 +166,8 @@ def read_page(page: TiffPage | TiffFrame) -> Page:
         tile = key.tilewidth * key.tilelength * max(key.tiledepth, 1) * key.samplesperpixel
         if tile * key.dtype.itemsize > max(4 * key.nbytes, MOST_TILE):
             raise ValueError(f"tiles of {key.tilewidth} x {key.tilelength} pixels")
+    if part is not None:
+        return key, read_part(page, *part)
     # Whoever opens many images does so in several processes.
     return key, page.asarray(squeeze=False, maxworkers=1)
 
