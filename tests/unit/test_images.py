@@ -6,7 +6,13 @@ import pytest
 import tifffile
 from PIL import Image
 
-from nucleiflow.images import decode_tiff, encode_picture, encode_tiff
+from nucleiflow.images import (
+    decode_tiff,
+    encode_large_tiff,
+    encode_picture,
+    encode_tiff,
+    read_part,
+)
 
 RNG = np.random.default_rng(1)
 GREY16 = RNG.integers(0, 65536, (20, 30), np.uint16)
@@ -70,3 +76,53 @@ def test_jpg_picture_is_in_the_order_red_green_blue():
     image = np.full((32, 32, 3), (250, 120, 10), np.uint8)
     picture = cv2.imdecode(np.frombuffer(encode_picture(image, "jpg"), np.uint8), -1)
     np.testing.assert_allclose(picture[..., ::-1].astype(int), image, atol=4)
+
+
+@pytest.mark.parametrize("shape", [(1300, 700), (512, 512), (1, 1), (513, 1025)])
+def test_large_image_is_written_from_parts_and_parts_are_read(tmp_path, shape):
+    labels = np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape) * 70_000
+    asked = []
+
+    def part(rows, columns):
+        asked.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return labels[rows, columns]
+
+    encode_large_tiff(tmp_path / "a.tif", shape, np.int32, part)
+    assert max(asked) <= 512 * shape[1]
+    assert sum(asked) == labels.size
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), labels)
+    rows, columns = slice(shape[0] // 3, shape[0]), slice(0, -(-shape[1] // 2))
+    found = decode_tiff(tmp_path / "a.tif", rows, columns)
+    np.testing.assert_array_equal(found, labels[rows, columns])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # Tiles or strips that the part is in.
+        ({"tile": (64, 64)}, 6),
+        ({"tile": (64, 64), "compression": "zlib", "predictor": True}, 6),
+        ({"rowsperstrip": 50}, 2),
+        ({"rowsperstrip": 50, "compression": "lzw"}, 2),
+    ],
+)
+def test_of_a_part_no_more_is_decoded_than_there_is(tmp_path, monkeypatch, options, expected):
+    image = np.random.default_rng(0).integers(0, 65536, (300, 200), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", image, **options)
+    decoded = []
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        page = tiff.pages.first
+        decode = page.decode
+        monkeypatch.setattr(
+            page, "decode", lambda *a, **b: decoded.append(a) or decode(*a, **b), raising=False
+        )
+        found = read_part(page, slice(60, 130), slice(30, 100))
+    np.testing.assert_array_equal(found[0, 0, :, :, 0], image[60:130, 30:100])
+    assert len(decoded) == expected
+
+
+def test_part_of_labels_that_were_written_whole(tmp_path):
+    labels = np.arange(600 * 40, dtype=np.int32).reshape(600, 40)
+    encode_tiff(tmp_path / "a.tif", labels)
+    part = slice(200, 513), slice(3, 40)
+    np.testing.assert_array_equal(decode_tiff(tmp_path / "a.tif", *part), labels[part])

@@ -140,6 +140,10 @@ def test_every_plane_of_every_order_of_axes(tmp_path, version, axes):
             plane = scene.load(*position)
             assert plane.dtype == np.uint16 and plane.flags.c_contiguous
             np.testing.assert_array_equal(plane, expected(values, axes, *position))
+            part = slice(3, 20), slice(5, 17)
+            found = scene.load_part(*position, part)
+            assert found.dtype == np.uint16 and found.flags.c_contiguous
+            np.testing.assert_array_equal(found, plane[part])
 
 
 @VERSIONS

@@ -766,3 +766,24 @@ def test_classes_of_background_leave_one_to_the_nuclei(schema, method):
     )
     # Another method's options count for nothing.
     settings.load({"threshold": {method: options}}, schema)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"preprocess": {"resize": {"factor": 0.5}}}, 'preprocess.resize is {"factor": 0.5}'),
+        ({"watershed": {"method": "opencv"}}, 'watershed.method is "opencv"'),
+        (
+            {"markers": {"method": "image", "image": {"path": "seeds"}}},
+            'markers.method is "image"',
+        ),
+        ({"labels": "elsewhere"}, 'labels is "elsewhere"'),
+    ],
+)
+def test_what_takes_whole_images_is_refused_with_tiles(config, named):
+    settings.load(config, SCHEMA)
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load(config | {"tiles": {"size": 512}}, SCHEMA)
+    assert str(caught.value) == (
+        f"config: {named}, which takes whole images: change it, or set tiles.size to null"
+    )

@@ -29,7 +29,7 @@ SAY_PAGES = (
 
 
 def everything(scene) -> np.ndarray:
-    """All planes of a scene as (T, C, Z, Y, X), in its stated type and size."""
+    """All planes of a scene as (T, C, Z, Y, X), in its stated type and size; parts agree."""
     result = np.zeros(
         (scene.times, len(scene.channels), scene.planes, scene.height, scene.width), scene.dtype
     )
@@ -37,6 +37,10 @@ def everything(scene) -> np.ndarray:
         plane = scene.load(t, c, z)
         assert (plane.shape, plane.dtype) == (result.shape[3:], scene.dtype)
         result[t, c, z] = plane
+    ends = ((length // 3, max(length - length // 5, 1)) for length in result.shape[3:])
+    part = tuple(slice(*pair) for pair in ends)
+    for t, c, z in np.ndindex(result.shape[:3]):
+        np.testing.assert_array_equal(scene.load_part(t, c, z, part), result[(t, c, z, *part)])
     return result
 
 
