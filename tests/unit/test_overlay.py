@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import overlay
+from nucleiflow import tiles
 from nucleiflow.display import for_display
 from nucleiflow.field import Field, View
 from nucleiflow.images import ImageError
@@ -171,3 +172,38 @@ def test_cells_are_outlined_in_their_own_colour_below_the_nuclei():
     # Of the 32 pixels around the cell, 6 are those of the nucleus, whose ring has 18.
     assert (yellow.sum(), other.sum()) == (18, 32 - 6)
     assert picture[3, 2:12, 0].tolist() == [0, 0, *[255] * 6, 0, 0]
+
+
+@pytest.mark.parametrize("longest", [400, 100, 90])
+def test_picture_of_an_image_in_tiles_is_that_of_the_whole_made_smaller(monkeypatch, longest):
+    monkeypatch.setattr(overlay, "LONGEST", longest)
+    image = cv2.GaussianBlur(np.random.default_rng(0).random((301, 399)), (0, 0), 5)
+    image = (image * 60000).astype(np.uint16)
+    labels = np.zeros(image.shape, np.int32)
+    labels[90:200, 120:300] = 7
+
+    def item(record):
+        part = tiles.part_of(record["window"]) if "window" in record else np.s_[:, :]
+        field = Field(
+            *(("",), (Channel(),), ((0,),), 301, 399, np.dtype(np.uint16), None, "", View()),
+            lambda channel, z: image[part],
+        )
+        return SimpleNamespace(
+            record=record,
+            field=lambda view: nullcontext(field),
+            read={"labels": labels[part]}.get,
+            parts=lambda: [item(each) for each in tiles.split(record)],
+        )
+
+    large = item({"image": "a", "tiles": tiles.cut(image.shape, 128, 16)})
+    factor = -(-399 // longest)
+    found = overlay.reduced(large, lambda tile: overlay.looked_at(tile, {}), smooth=True)
+    assert found.dtype == np.uint16
+    assert found.shape == (-(-301 // factor), -(-399 // factor))
+    whole = image[: 301 // factor * factor, : 399 // factor * factor]
+    expected = cv2.resize(whole, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    inner = tuple(slice(length) for length in expected.shape)
+    np.testing.assert_array_equal(found[inner], expected)
+    small = overlay.reduced(large, lambda tile: tile.read("labels"), smooth=False)
+    rows, columns = (np.arange(length) * factor + factor // 2 for length in expected.shape)
+    np.testing.assert_array_equal(small[inner], labels[np.ix_(rows, columns)])

@@ -80,13 +80,15 @@ def reduced(item, read: Callable, smooth: bool) -> np.ndarray:
         )
         found = read(tile)
         if smooth:
-            ends = min((rows[-1] + 1) * factor, bottom), min((columns[-1] + 1) * factor, right)
-            block = found[
-                rows[0] * factor - top : ends[0] - top, columns[0] * factor - left : ends[1] - left
-            ]
+            high, wide = rows.size * factor, columns.size * factor
+            up, begin = rows[0] * factor - top, columns[0] * factor - left
+            block = found[up : up + high, begin : begin + wide]
             if block.dtype not in (np.uint8, np.uint16, np.int16, np.float32):
                 # OpenCV knows no others.
                 block = block.astype(np.float64)
+            # The image may end within a pixel of the picture.
+            beyond = (0, high - block.shape[0], 0, wide - block.shape[1])
+            block = cv2.copyMakeBorder(block, *beyond, cv2.BORDER_REPLICATE)
             small = cv2.resize(block, (columns.size, rows.size), interpolation=cv2.INTER_AREA)
         else:
             middle = factor // 2
