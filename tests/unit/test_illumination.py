@@ -638,6 +638,18 @@ def test_other_times_are_corrected_too(tmp_path):
         assert np.unique(even.at(1).image(0)).tolist() == [30]
 
 
+def test_part_of_a_field_is_corrected_with_that_part_of_the_flat_field(tmp_path):
+    two_channels(tmp_path)
+    light = np.random.default_rng(0).uniform(0.5, 1.5, (6, 8)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "light.tif", light)
+    given = {"method": "flat_field", "offset": 3.0, "path": str(tmp_path / "light.tif")}
+    whole = evened(tmp_path, given["path"], offset=3.0)[1]
+    part = slice(1, 5), slice(2, 8)
+    with open_field(tmp_path, [File("a.ome.tif")], View(), part=part) as field:
+        found = corrected(field, given, RECORD, True).image(1)
+    np.testing.assert_array_equal(found, whole[part])
+
+
 # Pictures of flat fields
 
 
