@@ -5,6 +5,7 @@ Jobs run in processes of their own, as under Snakemake: they fork workers and en
 
 import errno
 import faulthandler
+import functools
 import json
 import multiprocessing
 import os
@@ -27,7 +28,7 @@ import overlay
 import preprocess
 import threshold
 import watershed
-from nucleiflow import dataset, plan, settings
+from nucleiflow import dataset, footprint, plan, settings
 from nucleiflow.batch import RECORDS, expanded, open_batch, progress
 from nucleiflow.images import ImageError, encode_tiff
 from nucleiflow.plan import File, Image
@@ -190,8 +191,111 @@ def test_each_image_gives_its_products_and_a_record(job):
     assert found[1] == {
         **{"directory": "day 1", "batch": snakemake.wildcards["batch"], "image": "1"},
         **{"file": "1.tif", "status": "ok", "stage": "", "message": "", "objects": 0},
-        **{"member": 1, "scene": 0, "frame": 0, "brightest": 1},
+        **{"member": 1, "scene": 0, "frame": 0, "pixels": [4, 5], "brightest": 1},
     }
+
+
+def machine(megabytes):
+    footprint.machine_mb = lambda: megabytes
+
+
+def test_images_that_need_more_memory_than_there_is_fail_with_a_sentence(job):
+    snakemake = job(2)
+    # 60 MB a worker beside 400 MB for all.
+    run(snakemake, double, functools.partial(machine, 400.0))
+    found = records(snakemake)
+    assert {record["status"] for record in found} == {"failed"}
+    assert found[0]["message"] == (
+        "its 5 x 4 pixels need about 0.46 GB of memory in this stage and there are 0.4 GB: set "
+        "tiles to {size: 4096}, or run where there is more"
+    )
+    run(snakemake, double, functools.partial(machine, 800.0))
+    assert {record["status"] for record in records(snakemake)} == {"ok"}
+
+
+def test_no_more_workers_than_there_is_memory_for(job):
+    snakemake = job(12, threads=8)
+    run(snakemake, double, functools.partial(machine, 800.0))
+    assert "12 images, 6 workers" in Path(snakemake.log[0]).read_text()
+
+
+def halves(item, settings):
+    """Of an image of 300 columns in two tiles."""
+    left = item.record.get("core", [0, 0])[1]
+    if left and "broken" in settings:
+        raise ImageError("it is too blurred")
+    with item.field(settings["view"]) as field:
+        image = field.image(0)
+    item.facts["objects"] = 1 + left
+    item.result = item.record["image"]
+    return {"first": image}
+
+
+def with_a_large_image(job, **settings):
+    """A job of three images, the second in two tiles; and that one."""
+    snakemake = job(3, tiles={"size": 256, "overlap": 10}, **settings)
+    image = np.arange(4 * 300).reshape(4, 300).astype(np.uint16)
+    plan_path = Path(snakemake.params.plan)
+    (path,) = plan_path.parent.rglob("1.tif")
+    tifffile.imwrite(path, image)
+    document = json.loads(plan_path.read_text())
+    document["images"][1][1][0][1:3] = size_and_time(str(path))
+    plan_path.write_text(json.dumps(document))
+    return snakemake, image
+
+
+def test_tiles_are_handled_like_images_and_their_image_has_one_record(job):
+    snakemake, image = with_a_large_image(job)
+    results = run(snakemake, halves)
+    assert results == ["0", "1_y0_x0", "1_y0_x150", "2"]
+    (folder,) = snakemake.output.values()
+    assert listing(folder) == ["0.tif", "1_y0_x0.tif", "1_y0_x150.tif", "2.tif", RECORDS]
+    np.testing.assert_array_equal(tifffile.imread(f"{folder}/1_y0_x0.tif"), image[:, :160])
+    np.testing.assert_array_equal(tifffile.imread(f"{folder}/1_y0_x150.tif"), image[:, 140:])
+    found = records(snakemake)
+    assert [record["image"] for record in found] == ["0", "1", "2"]
+    assert [record["objects"] for record in found] == [1, 152, 1]
+    assert [tile["facts"] for tile in found[1]["tiles"]] == [{"objects": 1}, {"objects": 151}]
+    assert ["tiles" in record for record in found] == [False, True, False]
+
+
+def test_image_of_which_a_tile_fails_has_failed_and_is_named_once(job):
+    snakemake, _ = with_a_large_image(job, broken=True)
+    assert run(snakemake, halves) == ["0", None, None, "2"]
+    found = records(snakemake)
+    assert [record["status"] for record in found] == ["ok", "failed", "ok"]
+    assert found[1]["message"] == "it is too blurred"
+    assert len(sentences(snakemake)) == 1
+
+
+def halve_and_join(snakemake):
+    with open_batch(snakemake) as batch:
+        batch.map(halves)
+        batch.join_tiles()
+
+
+def test_files_of_tiles_are_joined(job):
+    snakemake, image = with_a_large_image(job)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool:
+        pool.submit(halve_and_join, snakemake).result()
+    (folder,) = snakemake.output.values()
+    assert listing(folder) == ["0.tif", "1.tif", "2.tif", RECORDS]
+    np.testing.assert_array_equal(tifffile.imread(f"{folder}/1.tif"), image)
+
+
+def read_again(item, settings):
+    item.result = item.read("first")
+    return {}
+
+
+def test_tiles_are_cut_out_of_what_was_joined(job):
+    snakemake, image = with_a_large_image(job)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool:
+        pool.submit(halve_and_join, snakemake).result()
+    following = job(3, "threshold", inputs=("first",), outputs=("second",))
+    _, left, right, _ = run(following, read_again)
+    np.testing.assert_array_equal(left, image[:, :160])
+    np.testing.assert_array_equal(right, image[:, 140:])
 
 
 def test_products_that_are_no_output_are_not_written(job):

@@ -27,6 +27,7 @@ sys.path.insert(0, str(SCRIPTS))
 from nucleiflow import (
     families,
     files,
+    footprint,
     job,
     job_costs,
     lengths,
@@ -546,23 +547,19 @@ def plate_map():
 
 
 def mem_mb(wildcards, threads, attempt):
-    """Snakemake's own processes and imports, and for each worker 60 MB and 45 bytes a pixel.
-
-    Seen: 290 MB, 55 MB and 33 bytes a pixel in markers and watershed, the hungriest stages.
-    """
+    """That of all stages but measure: they share a Slurm job, which asks for the most."""
     return int(memory(batch_of(wildcards.batch), threads) * attempt)
 
 
-def memory(batch, threads, pixel=45, cut=TILES):
+PREPROCESS_BYTES = footprint.pixel_bytes(settings_of("preprocess"))
+
+
+def memory(batch, threads, pixel=PREPROCESS_BYTES, cut=TILES):
     workers = workers_of(batch, threads, cut)
     megapixels = batch.extent.megapixels
     if cut:
         megapixels = min(megapixels, (cut["size"] + 2 * cut["overlap"]) ** 2 / 1e6)
-    denoise = CONFIG["preprocess"]["denoise"]
-    # Seen: 9 bytes a pixel of each time of a series of floats, which are held together.
-    series = denoise["method"] == "nlmeans_multi"
-    frames = denoise["nlmeans_multi"]["frames"] if series else 0
-    return 400 + workers * (60 + max(pixel, 12 * frames) * megapixels)
+    return footprint.PROCESSES + workers * footprint.worker_mb(megapixels, pixel)
 
 
 def workers(wildcards):
@@ -597,6 +594,9 @@ FAMILY_SECONDS = {
 }
 
 
+MEASURE = settings_of("measure")
+
+
 def measured_channels(batch):
     which = CONFIG["measure"]["channels"]
     if isinstance(which, list):
@@ -605,14 +605,7 @@ def measured_channels(batch):
 
 
 def measure_bytes(batch):
-    """Bytes a pixel, with families more, and 8 for each channel that they hold.
-
-    Seen: 135 where nuclei cover 40 % of the image, 290 where cells cover all of it.
-    """
-    chosen = CONFIG["measure"]["families"]
-    held = measured_channels(batch) if "colocalization" in chosen else 0
-    seen = 300 if {"cells", "cytoplasm"} & set(OBJECTS) else 150
-    return seen + 8 * held if chosen else 45
+    return footprint.pixel_bytes(MEASURE, measured_channels(batch))
 
 
 def measure_mem_mb(wildcards, threads, attempt):

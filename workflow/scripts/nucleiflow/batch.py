@@ -23,9 +23,10 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nucleiflow import plan, tiles
+from nucleiflow import footprint, plan, tiles
 from nucleiflow.field import Field, File, View, header, is_wanted, open_field, plain
 from nucleiflow.files import printable, replaced
+from nucleiflow.geometry import size_after
 from nucleiflow.images import ImageError, decode_tiff, encode_large_tiff, encode_tiff
 from nucleiflow.job import logged, tell
 from nucleiflow.walk import size_and_time
@@ -39,6 +40,10 @@ NAMED = 5
 CRASHED = "reading or computing it crashed ({}), the file is probably damaged: copy it again"
 # Bytes of the name of an image: a file system takes 255, and results end in .tif, .csv and so on.
 LONGEST = 251
+TOO_LARGE = (
+    "its {:,} x {:,} pixels need about {:.3g} GB of memory in this stage and there are {:.3g} GB: "
+    "set tiles to {{size: 4096}}, or run where there is more"
+)
 # What the name of a tile may have beside it.
 PLACE = len("_y100000_x100000")
 TOO_LONG = (
@@ -187,9 +192,10 @@ class Batch:
         which become TIFF files, or pairs of an ending and bytes. What is no output of the rule
         is not written.
         """
+        self._refuse_too_large()
         every = [(group, at) for group in self.groups for at in range(len(group))]
         pending = [(group, at) for group, at in every if group[at].record["status"] == "ok"]
-        workers = max(1, min(self.threads, len(pending)))
+        workers = max(1, min(self.threads, len(pending), self._fitting()))
         share = max(1, self.threads // workers)
         start, failed = time.perf_counter(), 0
         logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
@@ -211,6 +217,30 @@ class Batch:
                     item.result = None
         seconds = time.perf_counter() - start
         logging.info("%d done, %d failed in %.1f s", len(pending) - failed, failed, seconds)
+
+    def _need(self, item: Item) -> float:
+        """MB of a worker on an image, one tile after another, or on a tile."""
+        windows = [part["window"] for part in tiles.split(item.record) if "window" in part]
+        sizes = [tiles.area(window) for window in windows]
+        height, width = item.record.get("pixels", (0, 0))
+        pixels = max(sizes, default=height * width)
+        return footprint.worker_mb(pixels / 1e6, footprint.pixel_bytes(self.settings))
+
+    def _fitting(self) -> int:
+        """How many workers this machine has the memory for."""
+        most = max((self._need(item) for item in self.items), default=1)
+        return int((footprint.machine_mb() - footprint.PROCESSES) / most)
+
+    def _refuse_too_large(self) -> None:
+        """Let images fail that need more memory than there is, before they take it from others."""
+        there = footprint.machine_mb()
+        for item in self.items if self._tiled else ():
+            needed = footprint.PROCESSES + self._need(item)
+            if item.record["status"] == "ok" and needed > there:
+                height, width = item.record["pixels"]
+                message = TOO_LARGE.format(width, height, needed / 1000, there / 1000)
+                item.record.update(status="failed", stage=self.stage, message=message)
+                self._report([item])
 
     def join_tiles(self) -> None:
         """Make one file of those of an image's tiles, of each product that is an image.
@@ -289,19 +319,19 @@ class Batch:
                     name += "_"
                 taken.add(name)
                 new = record | {"image": name, "scene": scene, "frame": frame, "seconds": {}}
-                cut = self._cut(sizes[scene], view.crop) if sizes else {}
+                cut = {}
+                if sizes:
+                    new["pixels"] = size_after(sizes[scene], view.crop, view.resize)
+                    cut = self._cut(new["pixels"])
                 if len(os.fsencode(name)) > LONGEST - PLACE * bool(cut) and new["status"] == "ok":
                     message = TOO_LONG.format(len(os.fsencode(name)), LONGEST - PLACE * bool(cut))
                     new |= {"status": "failed", "stage": self.stage, "message": message}
                 yield new | cut | ({"time": moment} if moment else {})
 
-    def _cut(self, size: tuple[int, int], crop: dict | None) -> dict:
+    def _cut(self, size: tuple[int, int]) -> dict:
         """The tiles of an image of this size, for its record."""
         chosen = self.settings.get("tiles")
-        if not chosen:
-            return {}
-        shape = (crop["height"], crop["width"]) if crop else size
-        found = tiles.cut(shape, chosen["size"], chosen["overlap"])
+        found = tiles.cut(size, chosen["size"], chosen["overlap"]) if chosen else []
         return {"tiles": found} if found else {}
 
 

@@ -6,6 +6,21 @@ import numpy as np
 from nucleiflow.images import ImageError
 
 
+def size_after(size: tuple[int, int], crop: dict | None, resize: dict | None) -> tuple[int, int]:
+    """Rows and columns of an image of so many after `cut_out`."""
+    height, width = (crop["height"], crop["width"]) if crop else size
+    if resize is None:
+        return height, width
+    # Truncated as in the workshop: int(new_width * aspect).
+    if "width" in resize:
+        new_width = resize["width"]
+        return max(1, int(new_width * (height / width))), new_width
+    if "height" in resize:
+        new_height = resize["height"]
+        return new_height, max(1, int(new_height * (width / height)))
+    return max(1, int(height * resize["factor"])), max(1, int(width * resize["factor"]))
+
+
 def cut_out(image: np.ndarray, crop: dict | None, resize: dict | None) -> np.ndarray:
     """Crop an image, then resize it.
 
@@ -30,16 +45,7 @@ def _resized(image: np.ndarray, resize: dict) -> np.ndarray:
         # OpenCV shrinks at most four channels at once.
         return np.dstack([_resized(image[..., index], resize) for index in range(image.shape[2])])
     height, width = image.shape[:2]
-    # Truncated as in the workshop: int(new_width * aspect).
-    if "width" in resize:
-        new_width = resize["width"]
-        new_height = max(1, int(new_width * (height / width)))
-    elif "height" in resize:
-        new_height = resize["height"]
-        new_width = max(1, int(new_height * (width / height)))
-    else:
-        new_width = max(1, int(width * resize["factor"]))
-        new_height = max(1, int(height * resize["factor"]))
+    new_height, new_width = size_after((height, width), None, resize)
     # Only these types are known to OpenCV's resize.
     known = image.dtype in (np.uint8, np.uint16, np.int16, np.float32, np.float64)
     source = np.ascontiguousarray(image if known else image.astype(np.float64))

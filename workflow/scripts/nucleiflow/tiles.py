@@ -79,6 +79,12 @@ def part_of(box: Sequence[int], origin: tuple[int, int] = (0, 0)) -> tuple[slice
     return slice(top - rows, bottom - rows), slice(left - columns, right - columns)
 
 
+def area(box: Sequence[int]) -> int:
+    """Pixels of a box."""
+    top, left, bottom, right = box
+    return (bottom - top) * (right - left)
+
+
 def shape_of(record: dict) -> tuple[int, int]:
     """Rows and columns of an image that is cut, after its crop."""
     _, _, bottom, right = record["tiles"][-1]["core"]
@@ -140,17 +146,12 @@ def _median(values: list, tiles: list[dict]) -> float | None:
 
 
 def _mean(values: list, tiles: list[dict]) -> float | None:
-    return _weighted(values, [_area(tile["core"]) for tile in tiles])
+    return _weighted(values, [area(tile["core"]) for tile in tiles])
 
 
 def _weighted(values: list, weights: list[int]) -> float | None:
     known = [(v, w) for v, w in zip(values, weights, strict=True) if v is not None and w]
     return sum(v * w for v, w in known) / sum(w for _, w in known) if known else None
-
-
-def _area(box: list[int]) -> int:
-    top, left, bottom, right = box
-    return (bottom - top) * (right - left)
 
 
 def _counts(values: list[str], tiles: list[dict]) -> str:
@@ -159,7 +160,7 @@ def _counts(values: list[str], tiles: list[dict]) -> str:
     for value, tile in zip(values, tiles, strict=True):
         for each in filter(None, (value or "").split(", ")):
             name, number = each.rsplit(" ", 1)
-            share = _area(tile["core"]) / _area(tile["window"])
+            share = area(tile["core"]) / area(tile["window"])
             total[name] = total.get(name, 0) + int(number) * share
     return ", ".join(f"{name} {round(number)}" for name, number in total.items())
 

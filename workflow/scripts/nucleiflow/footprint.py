@@ -1,0 +1,46 @@
+"""Memory of jobs: what is asked of Slurm, and what is looked at before an image is handled.
+
+This module is imported wherever a config is read, so it imports nothing that is slow.
+"""
+
+import os
+from pathlib import Path
+
+# MB of Snakemake's own processes with their imports, and of each worker.
+PROCESSES, WORKER = 400, 60
+# Bytes that a worker holds for each pixel of an image, in the hungriest stages and methods. Seen:
+# 51 in `pieces`, 49 in `half_maximum`, 42 in `edges`, 40 in the watershed, less in all others.
+PIXEL = 52
+# The same with CellProfiler's families of measurements, where nuclei alone are measured (seen: 135
+# where they cover 40 % of the image) and where cells are (290 where they cover all of it); and for
+# each channel where pairs of channels are compared.
+FAMILIES, FAMILIES_OF_CELLS, HELD = 150, 300, 8
+# And for each time of a series of floats.
+FRAME = 12
+
+
+def pixel_bytes(settings: dict, channels: int = 1) -> float:
+    """Bytes a pixel of the stage that has these settings, on an image of so many channels."""
+    families = settings.get("families")
+    if families:
+        cells = not {"cells", "cytoplasm"}.isdisjoint(settings["objects"])
+        held = HELD * channels if "colocalization" in families else 0
+        return (FAMILIES_OF_CELLS if cells else FAMILIES) + held
+    denoise = settings.get("denoise") or {}
+    return max(PIXEL, FRAME * denoise.get("options", {}).get("frames", 0))
+
+
+def worker_mb(megapixels: float, pixel: float) -> float:
+    """MB of a worker on images of this size."""
+    return WORKER + pixel * megapixels
+
+
+def machine_mb() -> float:
+    """MB that this machine has, or that the container leaves of it."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        path = Path("/sys/fs/cgroup", limit)
+        text = path.read_text().strip() if path.exists() else ""
+        if text.isdecimal():
+            found.append(int(text))
+    return min(found) / 1e6
