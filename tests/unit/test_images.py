@@ -126,3 +126,30 @@ def test_part_of_labels_that_were_written_whole(tmp_path):
     encode_tiff(tmp_path / "a.tif", labels)
     part = slice(200, 513), slice(3, 40)
     np.testing.assert_array_equal(decode_tiff(tmp_path / "a.tif", *part), labels[part])
+
+
+def test_tiff_of_another_program_is_read(tmp_path):
+    for options in ({}, {"bigtiff": True}, {"byteorder": ">"}, {"tile": (16, 16)}):
+        tifffile.imwrite(tmp_path / "a.tif", GREY16, **options)
+        np.testing.assert_array_equal(decode_tiff(tmp_path / "a.tif"), GREY16)
+
+
+@pytest.mark.parametrize("image", [GREY16, np.tile(GREY16.astype(np.int32), (20, 1))])
+def test_tiff_that_is_cut_short_is_refused(tmp_path, image):
+    encode_tiff(tmp_path / "a.tif", image)
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[:-3])
+    with pytest.raises((ValueError, RuntimeError)):
+        decode_tiff(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20, 30), (700, 40)])
+def test_tiff_states_what_it_holds(tmp_path, dtype, shape):
+    image = np.resize(GREY16 % 251, shape).astype(dtype)
+    encode_tiff(tmp_path / "a.tif", image)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        (page,) = file.pages
+        assert (page.shape, page.dtype, page.samplesperpixel) == (shape, np.dtype(dtype), 1)
+        assert page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+        np.testing.assert_array_equal(page.asarray(), image)

@@ -18,6 +18,7 @@ from skimage.filters import (
     threshold_triangle,
     threshold_yen,
 )
+from skimage.segmentation import clear_border
 
 import threshold
 from nucleiflow.images import ImageError
@@ -748,3 +749,19 @@ def test_image_without_nuclei_has_no_diameter_and_no_threshold():
     item = Item(np.zeros((20, 30), np.uint8))
     threshold.compute(item, MANUAL | {"diameter": "auto"})
     assert item.facts == {"diameter": 0.0, "threshold": None}
+
+
+@pytest.mark.parametrize("name", ["otsu", "clear_border"])
+def test_equal_to_scikit_image(name):
+    rng = np.random.default_rng(3)
+    for size in ((40, 50), (1, 9), (6, 1)):
+        image = rng.gamma(2, 20, size).astype(np.float32)
+        if name == "otsu":
+            counts, values = threshold.fine_histogram(image)
+            wanted = threshold_otsu(hist=(counts, values))
+            assert threshold.otsu_class(counts, values) == wanted
+        else:
+            mask = (image > np.quantile(image, 0.7)).astype(np.uint8) * np.uint8(255)
+            np.testing.assert_array_equal(
+                threshold.without_border_objects(mask), clear_border(mask)
+            )

@@ -1,7 +1,6 @@
 """Stage 5, measure: from labels to one row a nucleus."""
 
 import io
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
@@ -17,8 +16,9 @@ from nucleiflow.field import Field, pick
 from nucleiflow.flat_field import corrected
 from nucleiflow.images import ImageError, full_scale
 from nucleiflow.labels import border_pixels, numbered
-from nucleiflow.properties import of_intensity, of_objects
+from nucleiflow.properties import columns_of_objects, of_intensity
 from nucleiflow.quality import of_channel, of_nuclei
+from nucleiflow.runs import Runs, runs_of
 from nucleiflow.tiles import local, offsets, part_of, renumbered
 
 # Whole numbers, some of which scikit-image gives as floats.
@@ -26,6 +26,8 @@ COUNTS = (
     *("label", "num_pixels", "area", "area_bbox", "area_convex", "area_filled", "euler_number"),
     "neighbors_number",
 )
+# Columns of properties, by the names of both.
+Columns = dict[str, dict[str, np.ndarray]]
 
 
 def measure(
@@ -92,34 +94,52 @@ def measure_objects(
         object without a pixel, `area` and `num_pixels` are 0, `on_border` is false, and other
         values are missing.
     """
+    given = (objects, channels, properties, frame, nuclei, families, white)
+    return pd.DataFrame(columns_of(*given))
+
+
+def columns_of(
+    objects: dict[str, np.ndarray],
+    channels: Iterable[tuple[str, np.ndarray]],
+    properties: list[str],
+    frame: int,
+    nuclei: bool = True,
+    families: dict[str, dict] | None = None,
+    white: float | None = None,
+) -> dict[str, np.ndarray]:
+    """The columns of `measure_objects`, arrays by their names, which pandas is slow to take apart.
+
+    Whole numbers of other objects than nuclei are in arrays of pandas, where they can be missing.
+    """
     properties_of = dict.fromkeys(objects, properties) | ({} if nuclei else {"nuclei": []})
     families = families or {}
     measured = [name for name in objects if families and (nuclei or name != "nuclei")]
     numbers = {name: numbered(objects[name]) for name in measured}
     if families:
         # Its import takes a second.
-        from nucleiflow.cellprofiler import columns_of
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in objects}
+        from nucleiflow import cellprofiler
+    runs = {name: runs_of(labels) for name, labels in objects.items()}
+    parts: dict[str, list[Columns]] = {name: [] for name in objects}
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in objects}
     names: dict[str, None] = {}
     for group in _groups(channels, "colocalization" in families):
         names |= dict.fromkeys(group)
         for name, labels in objects.items():
             if len(group) < 2:
-                parts[name].append(_properties(labels, group, properties_of[name]))
+                part = _properties(labels, runs[name], group, properties_of[name])
+                parts[name].append(part)
             if name in numbers:
-                found[name] |= columns_of(numbers[name], group, families, white)
-    tables = []
+                found[name] |= cellprofiler.columns_of(numbers[name], group, families, white)
+    result: dict[str, np.ndarray] = {}
     for name, labels in objects.items():
-        table = _typed(pd.concat(parts[name], axis=1), properties_of[name])
-        columns = named(families, list(names)) if name in numbers else []
-        extra = pd.DataFrame({column: found[name][column] for column in columns}, table.index)
-        table = pd.concat([table, extra], axis=1)
+        columns = {"label": runs[name].numbers.astype(np.int64)}
+        columns |= _typed(parts[name], properties_of[name])
+        if name in numbers:
+            columns |= {column: found[name][column] for column in named(families, list(names))}
         inset = frame if name == "nuclei" else 0
-        table["on_border"] = table["label"].isin(np.unique(border_pixels(labels, inset)))
-        tables.append(table if name == "nuclei" else _beside(tables[0], table, name))
-    # Copied into one piece, without which pandas complains of hundreds of columns.
-    return pd.concat(tables, axis=1).copy()
+        columns["on_border"] = np.isin(columns["label"], border_pixels(labels, inset))
+        result |= columns if name == "nuclei" else _beside(result["label"], columns, name)
+    return result
 
 
 def _groups(
@@ -136,24 +156,26 @@ def _groups(
         yield {name: held[name] for name in pair}
 
 
-def _typed(table: pd.DataFrame, properties: list[str]) -> pd.DataFrame:
-    """The columns of one kind of objects in their order and types."""
-    ordered = _in_order(table.columns, ["label", *properties])
-    # Column by column pandas takes longer than the pixels of a small image.
-    types = (np.int64 if _is_whole(name) else np.float64 for name in ordered)
-    columns = zip(ordered, types, strict=True)
-    return pd.DataFrame({name: table[name].to_numpy(dtype) for name, dtype in columns})
+def _typed(parts: list[Columns], properties: list[str]) -> dict[str, np.ndarray]:
+    """Columns of one kind of objects, by properties and of each by channels, in their types."""
+    ordered = {}
+    for property_ in dict.fromkeys(properties):
+        for part in parts:
+            for name, values in part.get(property_, {}).items():
+                ordered[name] = values.astype(np.int64 if _is_whole(name) else np.float64)
+    return ordered
 
 
-def _beside(nuclei: pd.DataFrame, table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of other objects in the order of their nuclei, where some may have none."""
+def _beside(nuclei: np.ndarray, columns: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """The columns of other objects in the order of their nuclei, where some may have none."""
+    table = pd.DataFrame(columns)
     # Whole numbers of pandas' own type can be missing.
     table = table.astype({column: "Int64" for column in table if _is_whole(column)})
-    table = table.set_index("label").reindex(nuclei["label"]).reset_index(drop=True)
+    table = table.set_index("label").reindex(nuclei).reset_index(drop=True)
     for column in {"area", "num_pixels"} & set(table):
         table[column] = table[column].fillna(0).astype(np.int64)
     table["on_border"] = table["on_border"].eq(True)
-    return table.add_prefix(f"{name}_")
+    return {f"{name}_{column}": values.array for column, values in table.items()}
 
 
 def _is_whole(column: str) -> bool:
@@ -161,31 +183,23 @@ def _is_whole(column: str) -> bool:
 
 
 def _properties(
-    labels: np.ndarray, channels: dict[str, np.ndarray], properties: list[str]
-) -> pd.DataFrame:
-    """The properties of one channel, or those of shape and `label`, a row an object by label."""
+    labels: np.ndarray, runs: Runs, channels: dict[str, np.ndarray], properties: list[str]
+) -> Columns:
+    """The properties of one channel, or those of shape."""
     wanted = [name for name in properties if of_intensity(name) == bool(channels)]
     if not channels:
-        return of_objects(labels, None, wanted)
-    ((name, raw),) = channels.items()
+        return columns_of_objects(labels, runs, None, wanted)
+    ((channel, raw),) = channels.items()
     if labels.shape != raw.shape:
         raise ImageError(
             f"the labels have {labels.shape} pixels and the image {raw.shape}: "
             "the image changed while the workflow ran, run it again"
         )
-    table = of_objects(labels, raw, wanted).drop(columns="label")
-    return table.add_suffix(f"_{name}") if name else table
-
-
-def _in_order(columns: Iterable[str], names: list[str]) -> list[str]:
-    """Columns in the order of their properties: `NAME`, `NAME-0`, `NAME-1-0`, and `_CHANNEL`."""
-    columns, ordered = list(columns), []
-    # Of `area` and `area_bbox`, the longer name is that of the column.
-    for name in sorted(names, key=len, reverse=True):
-        found = [column for column in columns if re.match(rf"{name}(-\d+)*(_|$)", column)]
-        columns = [column for column in columns if column not in found]
-        ordered.append((names.index(name), found))
-    return [column for _, found in sorted(ordered) for column in found]
+    ending = f"_{channel}" if channel else ""
+    return {
+        name: {column + ending: values for column, values in columns.items()}
+        for name, columns in columns_of_objects(labels, runs, raw, wanted).items()
+    }
 
 
 def measured(field: Field, which: str | list[str | int]) -> list[int]:
@@ -261,39 +275,39 @@ def compute(item, settings: dict) -> dict:
         core = part_of(tile["core"], tile["window"][:2]) if tile else None
         channels = looked_at(field, even, chosen, nuclei, settings["frame"], quality, core)
         white = white or white_of(field, illumination is not None)
-        table = measure_objects(
-            labels, channels, nuclei="nuclei" in objects, white=white, **settings
-        )
+        columns = columns_of(labels, channels, nuclei="nuclei" in objects, white=white, **settings)
     if tile:
-        table = of_tile(table, tile, numbers)
-        quality["image"] |= of_objects_alone(table, labels["nuclei"])
-    item.facts |= {"objects": len(table), "quality": quality}
+        columns = of_tile(columns, tile, numbers)
+        quality["image"] |= of_objects_alone(columns, labels["nuclei"])
+    item.result = pd.DataFrame(columns)
+    item.facts |= {"objects": len(item.result), "quality": quality}
     # From which the size of their pixels follows, after crop and resize.
     item.facts["size"] = labels["nuclei"].shape
-    item.result = table
-    return {"csv": ("csv", as_csv(table))} if csv and not tile else {}
+    return {"csv": ("csv", as_csv(columns))} if csv and not tile else {}
 
 
-def of_tile(table: pd.DataFrame, tile: dict, numbers: np.ndarray) -> pd.DataFrame:
+def of_tile(columns: dict[str, np.ndarray], tile: dict, numbers: np.ndarray) -> dict:
     """The rows of a tile's own objects, with their numbers and places in the image.
 
-    `table` is of all objects in the window of the tile, its own first, by the places of their
+    `columns` are of all objects in the window of the tile, its own first, by the places of their
     numbers; see `nucleiflow.tiles.local`.
     """
-    table = table[table["label"] <= tile["last"] - tile["first"] + 1].reset_index(drop=True)
-    shifts = offsets(table.columns, tile)
-    moved = {name: table[name] + shift for name, shift in shifts.items()}
-    return table.assign(label=numbers[table["label"]].astype(np.int64), **moved)
+    count = tile["last"] - tile["first"] + 1
+    columns = {name: values[:count] for name, values in columns.items()}
+    columns["label"] = numbers[columns["label"]].astype(np.int64)
+    for name, shift in offsets(columns, tile).items():
+        columns[name] = columns[name] + shift
+    return columns
 
 
-def of_objects_alone(table: pd.DataFrame, labels: np.ndarray) -> dict:
+def of_objects_alone(columns: dict[str, np.ndarray], labels: np.ndarray) -> dict:
     """Of `quality`, what the core of a tile does not tell, as it cuts objects."""
-    count = len(table)
+    count = len(columns["label"])
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1 : count + 1]
     return {
         "objects": count,
         "median_area": float(np.median(areas)) if count else None,
-        "border_share": float(table["on_border"].mean()) if count else None,
+        "border_share": float(columns["on_border"].mean()) if count else None,
     }
 
 
@@ -305,10 +319,11 @@ def write_whole_csv(batch: Batch) -> None:
             (batch.folder / f"{image.record['image']}.csv").write_bytes(as_csv(table))
 
 
-def as_csv(table: pd.DataFrame) -> bytes:
-    """A table as CSV, spelled as in `objects.csv`."""
+def as_csv(table: pd.DataFrame | dict[str, np.ndarray]) -> bytes:
+    """A table, or its columns, as CSV, spelled as in `objects.csv`."""
     sink = io.BytesIO()
-    columns = {name: pa.array(table[name].array, from_pandas=True) for name in table}
+    arrays = {name: getattr(column, "array", column) for name, column in table.items()}
+    columns = {name: pa.array(array, from_pandas=True) for name, array in arrays.items()}
     pa.csv.write_csv(pa.table(columns), sink)
     return sink.getvalue()
 

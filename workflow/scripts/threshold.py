@@ -2,14 +2,7 @@
 
 import cv2
 import numpy as np
-from skimage.filters import (
-    threshold_li,
-    threshold_minimum,
-    threshold_multiotsu,
-    threshold_otsu,
-    threshold_yen,
-)
-from skimage.segmentation import clear_border as without_border_objects
+from skimage import filters
 
 from nucleiflow.basins import partition
 from nucleiflow.batch import open_batch
@@ -17,6 +10,7 @@ from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import border_pixels
 from nucleiflow.lengths import pixels, side_of_pixel
+from nucleiflow.medians import median
 from nucleiflow.reduced import enlarged, reduced
 from nucleiflow.regions import quantiles, surroundings
 from nucleiflow.scale import diameter as typical_diameter
@@ -103,7 +97,7 @@ def li(image: np.ndarray) -> np.ndarray:
     """Above the threshold of minimum cross-entropy (Li and Tam 1998)."""
     if constant(image):
         return np.zeros(image.shape, bool)
-    return image > threshold_li(image)
+    return image > filters.threshold_li(image)
 
 
 def manual(image: np.ndarray, value: float) -> np.ndarray:
@@ -135,7 +129,7 @@ def yen(image: np.ndarray) -> np.ndarray:
     if constant(image):
         return np.zeros(image.shape, bool)
     with np.errstate(divide="ignore"):
-        return image > threshold_yen(hist=histogram(image))
+        return image > filters.threshold_yen(hist=histogram(image))
 
 
 def isodata(image: np.ndarray) -> np.ndarray:
@@ -166,7 +160,7 @@ def minimum(image: np.ndarray) -> np.ndarray:
     if constant(image):
         return np.zeros(image.shape, bool)
     try:
-        level = threshold_minimum(hist=coarse_histogram(image))
+        level = filters.threshold_minimum(hist=coarse_histogram(image))
     except RuntimeError as error:
         raise ImageError(
             "the histogram has no two peaks, one of the background and one of the nuclei: "
@@ -422,7 +416,7 @@ def half_maximum(
     values -= opening(values, ground * diameter)
     if constant(values):
         return nothing
-    dark = values[values <= threshold_otsu(hist=fine_histogram(values))]
+    dark = values[values <= otsu_class(*fine_histogram(values))]
     # A sample of them is enough for medians.
     dark = dark[:: max(dark.size // 16384, 1)]
     middle = float(np.median(dark))
@@ -439,13 +433,14 @@ def half_maximum(
         return nothing
     blurred = cv2.GaussianBlur(values, (0, 0), max(0.105 * diameter, 1.0))
     parts = partition(blurred, possible, fraction=0.15)
-    count = int(parts.max())
-    net = values - surroundings(values, possible, diameter / 2)
-    bright = net > (quantiles(parts, net, 0.9, count) / 2).astype(np.float32)[parts]
-    height = quantiles(np.where(bright, parts, 0), net, 0.5, count)
+    values -= surroundings(values, possible, diameter / 2)
+    # What is not possible takes no part any more.
+    part, net, count = parts[possible], values[possible], int(parts.max())
+    bright = net > (quantiles(part, net, 0.9, count) / 2).astype(np.float32)[part]
+    height = quantiles(np.where(bright, part, 0), net, 0.5, count)
     limit = np.where(height > contrast * spread, level * height, np.inf)
-    limit[0] = np.inf
-    return net > limit.astype(np.float32)[parts]
+    possible[possible] = net > limit.astype(np.float32)[part]
+    return possible
 
 
 def edges(
@@ -530,7 +525,21 @@ def otsu_level(image: np.ndarray) -> float:
     """Otsu's threshold of an image of two values or more."""
     if image.dtype == np.uint8:
         return cv2.threshold(image, 0, 255, cv2.THRESH_OTSU)[0]
-    return threshold_otsu(hist=histogram(image))
+    return otsu_class(*histogram(image))
+
+
+def otsu_class(counts: np.ndarray, values: np.ndarray) -> float:
+    """Otsu's threshold of a histogram: scikit-image's `threshold_otsu`, to the last bit.
+
+    Takes counts of classes, not all of them in one, and their middles.
+    """
+    some = np.flatnonzero(counts)
+    counts, values = (each[some[0] : some[-1] + 1] for each in (counts, values))
+    counts = counts.astype(np.float32)
+    below, above = np.cumsum(counts), np.cumsum(counts[::-1])[::-1]
+    dark = np.cumsum(counts * values) / below
+    bright = (np.cumsum((counts * values)[::-1]) / above[::-1])[::-1]
+    return values[np.argmax(below[:-1] * above[1:] * (dark[:-1] - bright[1:]) ** 2)]
 
 
 def li_level(values: np.ndarray) -> float:
@@ -583,7 +592,7 @@ def multiotsu_levels(image: np.ndarray, classes: int) -> np.ndarray:
     classes = min(classes, np.count_nonzero(counts))
     # The library gives the middle of the last class below, but the whole of it lies below.
     half = (values[1] - values[0]) / 2
-    return threshold_multiotsu(classes=classes, hist=(counts, values)) + half
+    return filters.threshold_multiotsu(classes=classes, hist=(counts, values)) + half
 
 
 def occupied(counts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -615,8 +624,8 @@ def noise(image: np.ndarray) -> float:
     """
     image = image if image.shape[1] > 1 else image.T
     apart = min(5, image.shape[1] - 1)
-    some = image[:: max(image.shape[0] // 512, 1)].astype(np.float32)
-    difference = float(np.median(np.abs(some[:, apart:] - some[:, :-apart])))
+    some = image[:: max(image.shape[0] // 512, 1)]
+    difference = median(cv2.absdiff(some[:, apart:], some[:, :-apart]))
     least = ROUNDING**0.5 if image.dtype.kind == "u" else 0.0
     # The median of a Gaussian's absolute value is 0.6745 standard deviations.
     return max(difference / (0.6745 * 2**0.5), least)
@@ -657,19 +666,31 @@ def without_holes(mask: np.ndarray) -> np.ndarray:
     Equal to SciPy's `binary_fill_holes`, several times as fast.
     """
     _, background = cv2.connectedComponents(~mask, connectivity=4)
-    outside = np.zeros(background.max() + 1, bool)
-    outside[border_pixels(background)] = True
+    filled = np.full(background.max() + 1, 255, np.uint8)
+    filled[border_pixels(background)] = 0
     # Component 0 is the mask itself.
-    outside[0] = False
-    return (~outside[background]).astype(np.uint8) * np.uint8(255)
+    filled[0] = 255
+    return filled[background]
+
+
+def without_border_objects(mask: np.ndarray) -> np.ndarray:
+    """The mask without objects (8-connected) that touch the edge of the image.
+
+    Equal to scikit-image's `clear_border`, several times as fast.
+    """
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    keep = np.full(count, 255, np.uint8)
+    keep[border_pixels(labels)] = 0
+    keep[0] = 0
+    return keep[labels]
 
 
 def drop_small(mask: np.ndarray, min_area: int) -> np.ndarray:
     """The mask without objects (8-connected) of fewer than `min_area` pixels."""
-    _, labels = cv2.connectedComponents(mask, connectivity=8)
-    keep = np.bincount(labels.ravel()) >= min_area
-    keep[0] = False
-    return keep[labels].astype(np.uint8) * np.uint8(255)
+    _, labels, seen, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    keep = np.where(seen[:, cv2.CC_STAT_AREA] >= min_area, np.uint8(255), np.uint8(0))
+    keep[0] = 0
+    return keep[labels]
 
 
 def constant(image: np.ndarray) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from skimage.segmentation import watershed as flood
+from skimage import segmentation
 
 from nucleiflow.batch import open_batch
 from nucleiflow.columns import power_of
@@ -187,7 +187,9 @@ def flood_inside(
         # Seeds that leave nothing open, as those of `pieces`.
         return seeds
     # Objects of the mask hang together at corners, too.
-    return flood(landscape, seeds, connectivity=2, mask=inside, compactness=compactness)
+    return segmentation.watershed(
+        landscape, seeds, connectivity=2, mask=inside, compactness=compactness
+    )
 
 
 def relative(image: np.ndarray, mask: np.ndarray, diameter: float) -> np.ndarray:

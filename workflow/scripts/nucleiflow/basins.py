@@ -149,6 +149,6 @@ def partition(
     tops = height.ravel()[peaks]
     owner = clear_peaks(tops, *saddles(height, pixels, slope), h, fraction)
     _, number = np.unique(owner, return_inverse=True)
-    # The last one is that of -1, which is no slope.
-    labels = np.append(number + 1, 0).astype(np.int32)
-    return labels[slope.reshape(height.shape)[1:-1, 1:-1]]
+    labels = np.zeros(height.shape, np.int32)
+    labels.ravel()[pixels] = (number + 1).astype(np.int32)[slope[pixels]]
+    return np.ascontiguousarray(labels[1:-1, 1:-1])

@@ -1,13 +1,18 @@
 """Pictures of our own: written so that Fiji, napari and QuPath open them."""
 
 import itertools
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import imagecodecs
 import numpy as np
-import tifffile
+
+if TYPE_CHECKING:
+    # Its import takes longer than a small image.
+    import tifffile
 
 # Rows that are compressed together.
 STRIP = 256
@@ -16,6 +21,20 @@ STRIP = 256
 SOME, WORTH, MUCH = 32, 2, 6
 # Side of the squares in which a large image is written, so that a part of it is read alone.
 SQUARE = 512
+# Bytes of an image beyond which places in the file need 64 bits.
+LARGE = 2**32 - 2**20
+# What a TIFF starts with: its kind, where its directory is and how many entries that has. An entry
+# is a tag, the type of its values (3 and 4 are integers of 16 and 32 bits), their number, and the
+# value itself or the place of several.
+START, ENTRY = struct.Struct("<4sIH"), struct.Struct("<HHII")
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
+PLACES, SAMPLES, ROWS, LENGTHS, NUMBERS = 273, 277, 278, 279, 339
+TYPES = {WIDTH: 4, HEIGHT: 4, BITS: 3, COMPRESSION: 3, PHOTOMETRIC: 3}
+TYPES |= {PLACES: 4, SAMPLES: 3, ROWS: 4, LENGTHS: 4, NUMBERS: 3}
+BEGIN = START.pack(b"II*\0", 8, len(TYPES))
+PLAIN, DEFLATE = 1, 8
+# Numbers without sign, with sign, and floats.
+KINDS = " uif"
 
 
 class ImageError(ValueError):
@@ -31,35 +50,55 @@ def encode_tiff(path: Path, image: np.ndarray) -> None:
     """Write an array as a TIFF of one page.
 
     It is compressed unless it would hardly shrink, as noise of 16 bits: to compress that and read
-    it again in three stages takes a tenth of all the time.
+    it again in three stages takes a tenth of all the time. Put together here, as tifffile takes
+    longer for that than for the pixels of a small image.
     """
-    options = {"photometric": "minisblack", "metadata": None}
+    if image.dtype.kind not in KINDS or image.nbytes > LARGE:
+        import tifffile
+
+        options = {"compression": "zlib", "compressionargs": {"level": 1}, "metadata": None}
+        tifffile.imwrite(path, image, photometric="minisblack", **options)
+        return
+    image = np.ascontiguousarray(image)
+    encode = _encoder(image)
+    rows = STRIP if encode else len(image)
+    strips = [image[row : row + rows].data.cast("B") for row in range(0, len(image), rows)]
+    if encode:
+        strips = [encode(strip, level=1) for strip in strips]
+    lengths, count = [len(strip) for strip in strips], len(strips)
+    # Behind the directory, which ends in four bytes that tell of no other. One value stands in its
+    # entry.
+    table = len(BEGIN) + len(TYPES) * ENTRY.size + 4
+    pixels = table if count == 1 else table + 8 * count
+    values = {
+        **{WIDTH: image.shape[1], HEIGHT: image.shape[0], BITS: 8 * image.itemsize},
+        **{COMPRESSION: DEFLATE if encode else PLAIN, PHOTOMETRIC: 1, SAMPLES: 1, ROWS: rows},
+        PLACES: pixels if count == 1 else table,
+        LENGTHS: lengths[0] if count == 1 else table + 4 * count,
+        NUMBERS: KINDS.index(image.dtype.kind),
+    }
+    numbers = {PLACES: count, LENGTHS: count}
+    entries = [
+        ENTRY.pack(tag, kind, numbers.get(tag, 1), values[tag]) for tag, kind in TYPES.items()
+    ]
+    *places, _ = itertools.accumulate(lengths, initial=pixels)
+    several = struct.pack(f"<{2 * count}I", *places, *lengths) if count > 1 else b""
+    with path.open("wb") as file:
+        file.writelines([BEGIN, *entries, bytes(4), several, *strips])
+
+
+def _encoder(image: np.ndarray) -> Callable | None:
+    """What compresses an image, None where it would hardly shrink."""
+    quick = imagecodecs.zlibng_encode
+    if image.dtype == np.int32:
+        return quick
     first = max(len(image) // 2 - SOME // 2, 0)
-    some = image[first : first + SOME].tobytes()
-    shrinks = len(some) / max(len(_compressed(some)), 1)
-    if image.dtype == np.int32 or (shrinks >= MUCH and image.dtype == np.uint8):
-        # On labels, markers and masks zlib-ng is five times as fast as libdeflate, which tifffile
-        # uses.
-        strips = (image[row : row + STRIP] for row in range(0, len(image), STRIP))
-        encoded = (_compressed(strip.tobytes()) for strip in strips)
-        shape = {"shape": image.shape, "dtype": image.dtype, "rowsperstrip": STRIP}
-        tifffile.imwrite(path, encoded, compression="zlib", **shape, **options)
-    elif shrinks >= WORTH or image.dtype == bool:
-        # Level 1 is nearly as small as level 6 on camera noise, and several times as fast.
-        args = {"level": 1}
-        tifffile.imwrite(path, image, compression="zlib", compressionargs=args, **options)
-    else:
-        # The pixels by Python's own means: NumPy's do not say why a disk takes no more.
-        place, _ = tifffile.imwrite(
-            path, shape=image.shape, dtype=image.dtype, returnoffset=True, **options
-        )
-        with path.open("r+b") as file:
-            file.seek(place)
-            file.write(np.ascontiguousarray(image).data)
-
-
-def _compressed(data: bytes) -> bytes:
-    return imagecodecs.zlibng_encode(data, level=1)
+    some = image[first : first + SOME]
+    shrinks = some.nbytes / max(len(quick(some, level=1)), 1)
+    # On labels, markers and masks zlib-ng is five times as fast as libdeflate.
+    if shrinks >= MUCH and image.dtype == np.uint8:
+        return quick
+    return imagecodecs.deflate_encode if shrinks >= WORTH else None
 
 
 def encode_large_tiff(
@@ -82,7 +121,9 @@ def encode_large_tiff(
                 square = np.zeros((SQUARE, SQUARE), dtype)
                 piece = strip[:, column : column + SQUARE]
                 square[: piece.shape[0], : piece.shape[1]] = piece
-                yield _compressed(square.tobytes())
+                yield imagecodecs.zlibng_encode(square, level=1)
+
+    import tifffile
 
     tifffile.imwrite(
         path,
@@ -99,14 +140,42 @@ def encode_large_tiff(
 
 
 def decode_tiff(path: Path, rows: slice | None = None, columns: slice | None = None) -> np.ndarray:
-    """Read an array that `encode_tiff` or `encode_large_tiff` wrote, or a part of it."""
-    if rows is None or columns is None:
-        return tifffile.imread(path)
-    with tifffile.TiffFile(path) as tiff:
-        return read_part(tiff.pages.first, rows, columns)[0, 0, :, :, 0]
+    """Read an array that `encode_tiff` wrote, or any TIFF that tifffile reads, or a part of it."""
+    if rows is not None:
+        import tifffile
+
+        with tifffile.TiffFile(path) as tiff:
+            return read_part(tiff.pages.first, rows, columns)[0, 0, :, :, 0]
+    with path.open("rb") as file:
+        start = file.read(len(BEGIN) + len(TYPES) * ENTRY.size)
+        values = {}
+        if start.startswith(BEGIN):
+            values = {tag: value for tag, _, _, value in ENTRY.iter_unpack(start[len(BEGIN) :])}
+        if values.keys() != TYPES.keys():
+            import tifffile
+
+            return tifffile.imread(path)
+        dtype = np.dtype(f"{KINDS[values[NUMBERS]]}{values[BITS] // 8}")
+        image, rows = np.empty((values[HEIGHT], values[WIDTH]), dtype), values[ROWS]
+        strips = [image[row : row + rows].data.cast("B") for row in range(0, len(image), rows)]
+        if len(strips) == 1:
+            places, lengths = [values[PLACES]], [values[LENGTHS]]
+        else:
+            file.seek(values[PLACES])
+            table = struct.unpack(f"<{2 * len(strips)}I", file.read(8 * len(strips)))
+            places, lengths = table[: len(strips)], table[len(strips) :]
+        for strip, place, length in zip(strips, places, lengths, strict=True):
+            file.seek(place)
+            if values[COMPRESSION] == PLAIN:
+                read = file.readinto(strip)
+            else:
+                read = len(imagecodecs.zlibng_decode(file.read(length), out=strip))
+            if read != len(strip):
+                raise ValueError(f"{path} is cut short")
+    return image
 
 
-def read_part(page: tifffile.TiffPage, rows: slice, columns: slice) -> np.ndarray:
+def read_part(page: "tifffile.TiffPage", rows: slice, columns: slice) -> np.ndarray:
     """Some rows and columns of a page, of which no more is decoded than the strips or tiles there.
 
     Shape (sample, 1, y, x, sample), as `page.asarray(squeeze=False)` has it.

@@ -1,7 +1,7 @@
 """What is around each object: how many others, how near, and how much they touch."""
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from nucleiflow.labels import outlines
 from nucleiflow.regions import nearest
@@ -81,7 +81,7 @@ def distances(centroids: np.ndarray) -> np.ndarray:
     """
     if len(centroids) < 2:
         return np.full(len(centroids), np.nan)
-    return cKDTree(centroids).query(centroids, k=2)[0][:, 1]
+    return scipy.spatial.cKDTree(centroids).query(centroids, k=2)[0][:, 1]
 
 
 def densities(centroids: np.ndarray, diameter: float, shape: tuple[int, int]) -> np.ndarray:
@@ -104,7 +104,9 @@ def densities(centroids: np.ndarray, diameter: float, shape: tuple[int, int]) ->
     if len(centroids) == 0:
         return np.zeros(0)
     radius = RADIUS * diameter
-    others = cKDTree(centroids).query_ball_point(centroids, radius, return_length=True) - 1
+    others = (
+        scipy.spatial.cKDTree(centroids).query_ball_point(centroids, radius, return_length=True) - 1
+    )
     return others / circles_inside(centroids, radius, shape)
 
 

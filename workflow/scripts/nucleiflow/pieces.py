@@ -68,12 +68,13 @@ def pieces(labels: np.ndarray, net: np.ndarray, distance: np.ndarray) -> Pieces:
     distance : (Y, X) array of float32
         Distance to the background in pixels.
     """
-    count, inside = int(labels.max()), np.flatnonzero(labels)
+    count = int(labels.max())
     slope = cv2.magnitude(
         *(cv2.Sobel(net, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
     )
     flat, light, far, steep = (part.ravel() for part in (labels, net, distance, slope))
     width, there, pairs = labels.shape[1], flat > 0, []
+    inside = np.flatnonzero(there)
     for step, last in ((1, -1), (width - 1, 0), (width, None), (width + 1, -1)):
         differs = np.zeros(flat.size, bool)
         touching = differs[: max(flat.size - step, 0)]
@@ -92,12 +93,14 @@ def pieces(labels: np.ndarray, net: np.ndarray, distance: np.ndarray) -> Pieces:
         (light[one] + light[other]) / 2,
         (steep[one] + steep[other]) / 2,
     )
-    depth = np.zeros(count + 1)
-    np.maximum.at(depth, flat[inside], far[inside])
+    own = flat[inside]
+    # In one type, as NumPy is slow where it has to convert.
+    depth = np.zeros(count + 1, np.float32)
+    np.maximum.at(depth, own, far[inside])
     return Pieces(
         moments(labels, count),
-        np.bincount(flat[inside], light[inside], count + 1),
-        depth,
+        np.bincount(own, light[inside], count + 1),
+        depth.astype(np.float64),
         *_pairs(
             flat[one],
             flat[other],

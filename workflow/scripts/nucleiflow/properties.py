@@ -1,15 +1,17 @@
 """What can be measured of labelled objects, by the names of scikit-image's `regionprops`."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from skimage.measure import regionprops_table
 
 from nucleiflow import columns, neighbours
 from nucleiflow.channels import intensities
 from nucleiflow.runs import Runs, runs_of
 from nucleiflow.shape import from_runs, shapes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHAPE, INTENSITY, NEIGHBORS = (
     tuple(column.name for column in kind)
@@ -29,7 +31,7 @@ def of_neighbours(name: str) -> bool:
     return name.startswith("neighbors_")
 
 
-def of_objects(labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str]) -> pd.DataFrame:
+def of_objects(labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str]) -> "pd.DataFrame":
     """Some properties of every object.
 
     Values are those of scikit-image's `regionprops_table`, whole numbers exactly and others to nine
@@ -58,7 +60,23 @@ def of_objects(labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str])
     ValueError
         Where the channel has another shape, or there is none for a property of intensity.
     """
+    # Watershed, which has few filters, does without the half a second of its import.
+    import pandas as pd
+
     runs = runs_of(labels)
+    table = {"label": runs.numbers.astype(np.int64)}
+    for of_property in columns_of_objects(labels, runs, raw, names).values():
+        table |= of_property
+    return pd.DataFrame(table)
+
+
+def columns_of_objects(
+    labels: np.ndarray, runs: Runs, raw: np.ndarray | None, names: Sequence[str]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Some properties of every object as arrays: by their names, by those of their columns.
+
+    Takes and raises what `of_objects` does, and the runs of the labels.
+    """
     wanted = set(names)
     by_intensity = [name for name in names if of_intensity(name)]
     if by_intensity and raw is None:
@@ -70,10 +88,10 @@ def of_objects(labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str])
         found |= intensities(labels, runs, raw, wanted)
     if wanted & set(NEIGHBORS):
         found |= surroundings(labels, runs, wanted)
-    table = {"label": runs.numbers.astype(np.int64)}
-    for name in names:
-        table |= _columns(name, found[name]) if name in found else _library(labels, raw, name)
-    return pd.DataFrame(table)
+    return {
+        name: _columns(name, found[name]) if name in found else _library(labels, raw, name)
+        for name in names
+    }
 
 
 def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -86,6 +104,8 @@ def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 def _library(labels: np.ndarray, raw: np.ndarray | None, name: str) -> dict[str, np.ndarray]:
     """Columns of a property that is scikit-image's alone."""
+    from skimage.measure import regionprops_table
+
     return regionprops_table(labels, raw, properties=[name])
 
 

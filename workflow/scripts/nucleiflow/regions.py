@@ -14,9 +14,9 @@ def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> n
 
     Parameters
     ----------
-    labels : (Y, X) array of int32
+    labels : array of int32
         0 background, 1..count regions, which may have no pixel.
-    values : (Y, X) array of numbers
+    values : array of numbers, of the same shape
     q : float
         From 0 to 1. It is the value of that rank, without interpolation, to nine digits of the
         range of all values.
@@ -27,7 +27,8 @@ def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> n
     (count + 1,) array of float64
         0 for regions without pixels.
     """
-    inside = np.flatnonzero(labels)
+    # Of bool it is several times as fast.
+    inside = np.flatnonzero(labels > 0)
     result = np.zeros(count + 1)
     if inside.size == 0:
         return result

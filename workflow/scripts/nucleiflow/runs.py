@@ -3,8 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 class Runs(NamedTuple):
@@ -116,6 +114,31 @@ def parts_of(runs: Runs) -> np.ndarray:
     upper = np.repeat(np.arange(start.size), many)
     lower = np.repeat(low - (np.cumsum(many) - many), many) + np.arange(upper.size)
     same = runs.owner[upper] == runs.owner[lower]
-    pairs = (np.ones(np.count_nonzero(same), bool), (upper[same], lower[same]))
-    _, part = connected_components(coo_array(pairs, (start.size, start.size)), directed=False)
-    return part
+    return components(upper[same], lower[same], start.size)
+
+
+def components(one: np.ndarray, other: np.ndarray, count: int) -> np.ndarray:
+    """The connected component of each of some things, in pairs of which the two are connected.
+
+    Parameters
+    ----------
+    one, other : (m,) arrays of int
+        From 0 to below `count`.
+    count : int
+
+    Returns
+    -------
+    (count,) array of int
+        Numbers from 0, in the order of their first things.
+    """
+    # Of what is connected, each points at the lowest that is known by now.
+    first = np.arange(count)
+    while one.size:
+        low, high = first[one], first[other]
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        np.minimum.at(first, high, low)
+        while not np.array_equal(further := first[first], first):
+            first = further
+        apart = first[one] != first[other]
+        one, other = one[apart], other[apart]
+    return np.unique(first, return_inverse=True)[1]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes
+import scipy
 
 from nucleiflow import moments
 from nucleiflow.contours import CROFTON, EULER_4, EULER_8, perimeters, squares
@@ -139,5 +139,5 @@ def filled_areas(labels: np.ndarray, runs: Runs) -> np.ndarray:
     for index in np.flatnonzero(holes > 0):
         top, left, bottom, right = box[index]
         own = labels[top:bottom, left:right] == runs.numbers[index]
-        area[index] = np.count_nonzero(binary_fill_holes(own, np.ones((3, 3))))
+        area[index] = np.count_nonzero(scipy.ndimage.binary_fill_holes(own, np.ones((3, 3))))
     return area

@@ -1,7 +1,7 @@
 """The background around objects: a robust local value of a channel where there is no object."""
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, map_coordinates
+import scipy
 
 from nucleiflow.convex import Rows
 from nucleiflow.intensity import in_order, quantiles
@@ -73,6 +73,8 @@ def background(rows: Rows, raw: np.ndarray, centroids: np.ndarray, diameter: flo
     medians = np.zeros(size.size)
     medians[good] = quantiles(ordered, size[good], 0.5)
     good, medians = good.reshape(count), medians.reshape(count)
-    nearest = distance_transform_edt(~good, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~good, return_distances=False, return_indices=True
+    )
     places = [(centroids[:, axis] + 0.5) * count[axis] / raw.shape[axis] - 0.5 for axis in (0, 1)]
-    return map_coordinates(medians[tuple(nearest)], places, order=1, mode="nearest")
+    return scipy.ndimage.map_coordinates(medians[tuple(nearest)], places, order=1, mode="nearest")
