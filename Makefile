@@ -15,13 +15,14 @@ ifneq ($(UNKNOWN),)
 $(error EXTRAS=$(UNKNOWN) is unknown: vendor, for files of ZEISS, Nikon and Leica, is the only one)
 endif
 
-.PHONY: help install install-dev demo run test lint format docs bench bench-full clean
+.PHONY: help install install-dev demo run test test-long lint format docs bench bench-full clean
 
 help:
 	@echo "make demo             set up and run everything on simulated plates"
 	@echo "make run IMAGES=DIR   the same on your own images (RESULTS=DIR, CONFIG=FILE, CORES=N)"
 	@echo "make install          set up alone (EXTRAS=vendor: reads CZI, ND2 and LIF files, too)"
-	@echo "make test             lint and tests"
+	@echo "make test             lint and tests, some minutes"
+	@echo "make test-long        tests of whole runs for each feature"
 	@echo "make bench            speed and accuracy, measured here"
 	@echo "make bench-full       the same and what takes an hour, into benchmarks/RESULTS.md"
 	@echo "make docs             config/config.yaml and config/README.md from the schema"
@@ -61,7 +62,10 @@ lint: $(BIN)/.installed-dev
 	$(BIN)/snakemake --lint
 
 test: lint
-	$(BIN)/pytest --numprocesses auto tests/unit tests/workflow
+	$(BIN)/pytest --numprocesses auto -m "not long" tests/unit tests/workflow
+
+test-long: $(BIN)/.installed-dev
+	$(BIN)/pytest --numprocesses auto -m long tests/workflow
 
 format: $(BIN)/.installed-dev
 	$(BIN)/ruff check --fix-only .

@@ -14,6 +14,8 @@ from project import Project, nuclei
 from pylibCZIrw import czi
 from skimage.measure import regionprops_table
 
+pytestmark = pytest.mark.long
+
 SHAPES = ["area", "centroid-0", "centroid-1", "perimeter", "solidity"]
 
 

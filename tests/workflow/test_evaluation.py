@@ -9,6 +9,8 @@ import pytest
 import tifffile
 from project import RECORD, ROOT, Project
 
+pytestmark = pytest.mark.long
+
 RULES = {"evaluate_batch": 1, "evaluate_tables": 1, "evaluate": 1}
 
 

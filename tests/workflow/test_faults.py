@@ -14,6 +14,8 @@ import pytest
 import tifffile
 from project import ROOT, STAGES, Project, nuclei
 
+pytestmark = pytest.mark.long
+
 # A batch a directory.
 ONE = "batch_size=100"
 FUTURE = time.time() + 20 * 365 * 86400

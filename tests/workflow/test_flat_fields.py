@@ -12,6 +12,8 @@ from project import STAGES, Project, pixels
 from nucleiflow.flat_field import rank
 from nucleiflow.plan import directory_name
 
+pytestmark = pytest.mark.long
+
 SIZE = 128
 OFFSET = 100
 ESTIMATE = f"illumination={{method: estimate, offset: {OFFSET}, estimate: {{images: 6}}}}"

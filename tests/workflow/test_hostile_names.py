@@ -12,6 +12,8 @@ from project import Project, nuclei
 
 from nucleiflow.spreadsheet import NUMBER, true_text
 
+pytestmark = pytest.mark.long
+
 DIRECTORY = "=d;$(touch pwned)<b>$\\frac$"
 PRINTABLE = "".join(map(chr, range(33, 127))).replace("/", "")
 NAMES = [

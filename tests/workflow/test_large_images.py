@@ -13,6 +13,8 @@ from skimage.segmentation import expand_labels
 
 from simulate import simulate
 
+pytestmark = pytest.mark.long
+
 SHAPE = (1300, 1100)
 DISTANCE = 4
 CONFIG = [

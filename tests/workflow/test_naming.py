@@ -8,6 +8,8 @@ from scipy.spatial import cKDTree
 
 from simulate import write_plates
 
+pytestmark = pytest.mark.long
+
 PLATES = "metadata={pattern: '(?P<plate>[^/]+)/(?P<well>[A-H][0-9]+)_f(?P<site>[0-9]+)'}"
 
 

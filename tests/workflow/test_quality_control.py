@@ -13,6 +13,8 @@ from project import AFTERWARDS, Project
 from nucleiflow.images import encode_tiff
 from simulate import simulate
 
+pytestmark = pytest.mark.long
+
 SHAPE = (320, 320)
 FIELD = {"diameter": 22.0, "brightness": 1500.0}
 FAULTS = {

@@ -12,6 +12,8 @@ import tifffile
 from browser import Browser
 from project import ROOT, Project, nuclei
 
+pytestmark = pytest.mark.long
+
 CATEGORIES = ["1 Run", "2 Quality", "3 Pictures", "4 Plots", "5 Plates", "6 Doses", "7 Tables"]
 # Names of files are data: none of this may become markup.
 EVIL = "<b>x & 'y' $z$ \"é"

@@ -12,6 +12,8 @@ from project import AFTERWARDS, Project, nuclei, pixels
 from skimage.measure import label, regionprops_table
 from skimage.segmentation import expand_labels
 
+pytestmark = pytest.mark.long
+
 AFTER = {"measure", "overlay"}
 
 

@@ -8,6 +8,8 @@ import pytest
 import tifffile
 from project import Project, pixels
 
+pytestmark = pytest.mark.long
+
 
 def discs(seed: int, touching: bool) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Two flat discs that touch along a straight line or do not, and their middles (x, y)."""

@@ -11,6 +11,8 @@ import tifffile
 import yaml
 from project import LEFT_OUT, ROOT, Project, nuclei, write_dataset
 
+pytestmark = pytest.mark.long
+
 # 20 images in three directories, of which 15 are tried in two batches.
 SAMPLE = "sample={images: 15, tile: 120}"
 SWEEP = """\
