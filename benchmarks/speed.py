@@ -126,11 +126,14 @@ def _workflow(folder: Path, preset: str | None, share: int, cores: int = 1) -> l
 
 
 def _halve(folder: Path) -> None:
-    """Every second image of each size, as links, in a directory of its own."""
+    """Every second image of each size in a directory of its own, as hard links.
+
+    Symbolic ones would lead out of the dataset, where the workflow follows none.
+    """
     for path in _files(folder, 1)[::2]:
         link = folder / "half" / path.relative_to(folder / "images")
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path)
+        link.hardlink_to(path)
 
 
 def _megapixels(folder: Path, share: int) -> float:

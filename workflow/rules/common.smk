@@ -528,20 +528,21 @@ def plate_map():
 
 
 def mem_mb(wildcards, threads, attempt):
-    """Snakemake's own processes and imports, and for each worker 60 MB and 45 bytes a pixel.
+    """Snakemake's own processes and imports, and for each worker 100 MB and 40 bytes a pixel.
 
-    Seen: 290 MB, 55 MB and 33 bytes a pixel in markers and watershed, the hungriest stages.
+    Seen, besides 200 MB of Snakemake: 60 MB, and for each worker 60 MB and 37 bytes a pixel in
+    watershed; 130 MB, and for each worker 115 MB and 15 bytes a pixel in measure.
     """
     return int(memory(batch_of(wildcards.batch), threads) * attempt)
 
 
-def memory(batch, threads, pixel=45):
+def memory(batch, threads, pixel=40):
     workers = workers_of(batch, threads)
     denoise = CONFIG["preprocess"]["denoise"]
     # Seen: 9 bytes a pixel of each time of a series of floats, which are held together.
     series = denoise["method"] == "nlmeans_multi"
     frames = denoise["nlmeans_multi"]["frames"] if series else 0
-    return 400 + workers * (60 + max(pixel, 12 * frames) * batch.extent.megapixels)
+    return 360 + workers * (100 + max(pixel, 12 * frames) * batch.extent.megapixels)
 
 
 def workers(wildcards):
@@ -587,7 +588,7 @@ def measure_bytes(batch):
     chosen = CONFIG["measure"]["families"]
     held = measured_channels(batch) if "colocalization" in chosen else 0
     seen = 300 if {"cells", "cytoplasm"} & set(OBJECTS) else 150
-    return seen + 8 * held if chosen else 45
+    return seen + 8 * held if chosen else 40
 
 
 def measure_mem_mb(wildcards, threads, attempt):
