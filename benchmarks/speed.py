@@ -11,7 +11,9 @@ loop      one process: read the file, preprocess, threshold, markers, watershed,
           objects.csv. No intermediate file is written.
 workshop  one process: read the file, scale it to 8 bits and three channels, the steps of the
           OpenCV workshop with regionprops_table of its five properties, the table as CSV, the
-          outlines drawn and encoded, as JPEG by default and as PNG with --preset workshop.
+          outlines drawn and encoded, as JPEG by default and as PNG with --preset workshop. With
+          --pictures it writes these, the table and the nine pictures of its steps, which are what
+          the workflow writes with that preset; without, nothing.
 
 With --data DIR, the images of a directory instead of simulated ones. With --threads, wall seconds
 of the stages of one batch with one and with two threads instead; needs two idle cores.
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=2048, help="rows and columns (2048)")
     parser.add_argument("--preset", choices=["workshop"], help="config (default)")
     parser.add_argument("--data", type=Path, help="directory with images (simulated ones)")
+    parser.add_argument("--pictures", action="store_true", help="the workshop's loop writes files")
     parser.add_argument("--threads", action="store_true", help="one thread against two")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -53,6 +56,7 @@ def main() -> None:
         script = [sys.executable, __file__, "--images", str(arguments.images)]
         script += ["--size", str(arguments.size), "--folder", str(folder)]
         script += ["--preset", arguments.preset] if arguments.preset else []
+        script += ["--pictures"] if arguments.pictures else []
         if arguments.data:
             shutil.copytree(arguments.data, folder / "images")
         else:
@@ -126,11 +130,14 @@ def _workflow(folder: Path, preset: str | None, share: int, cores: int = 1) -> l
 
 
 def _halve(folder: Path) -> None:
-    """Every second image of each size, as links, in a directory of its own."""
+    """Every second image of each size in a directory of its own, as hard links.
+
+    Symbolic ones would lead out of the dataset, where the workflow follows none.
+    """
     for path in _files(folder, 1)[::2]:
         link = folder / "half" / path.relative_to(folder / "images")
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path)
+        link.hardlink_to(path)
 
 
 def _megapixels(folder: Path, share: int) -> float:
@@ -232,12 +239,23 @@ def workshop(arguments: argparse.Namespace) -> int:
         _, markers = cv2.connectedComponents(sure_fg)
         markers = markers + 1
         markers[unknown == 255] = 0
+        seeds = markers.copy() if arguments.pictures else None
         markers = cv2.watershed(image, markers)
         image[markers == -1] = [0, 255, 255]
-        cv2.imencode(".png" if arguments.preset else ".jpg", image)
+        _, outlined = cv2.imencode(".png" if arguments.preset else ".jpg", image)
         properties = ["label", "area", "equivalent_diameter_area", "intensity_mean", "perimeter"]
         table = pd.DataFrame(regionprops_table(markers, nuclei, properties=properties))
-        table.to_csv()
+        text = table.to_csv()
+        if arguments.pictures:
+            steps = [nuclei, blurred, opening, sure_bg, sure_fg, unknown, dist_transform]
+            folder = arguments.folder / "pictures" / path.stem
+            folder.mkdir(parents=True, exist_ok=True)
+            for number, picture in enumerate([*steps, seeds, markers]):
+                # PNG holds integers of 8 and 16 bits only.
+                ending = "png" if picture.dtype == np.uint8 else "tif"
+                cv2.imwrite(str(folder / f"{number}.{ending}"), picture)
+            outlined.tofile(folder / "outlines")
+            (folder / "nuclei-data.csv").write_text(text)
         count += len(table) - 1
     return count
 

@@ -551,10 +551,13 @@ def mem_mb(wildcards, threads, attempt):
     return int(memory(batch_of(wildcards.batch), threads) * attempt)
 
 
-PREPROCESS_BYTES = footprint.pixel_bytes(settings_of("preprocess"))
+PIXEL_BYTES = max(
+    footprint.pixel_bytes(settings_of(stage))
+    for stage in ("preprocess", "threshold", "markers", "watershed")
+)
 
 
-def memory(batch, threads, pixel=PREPROCESS_BYTES, cut=TILES):
+def memory(batch, threads, pixel=PIXEL_BYTES, cut=TILES):
     workers = workers_of(batch, threads, cut)
     megapixels = batch.extent.megapixels
     if cut:

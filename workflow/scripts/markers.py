@@ -254,17 +254,18 @@ def cut_in_pieces(
     """
     inside, values = mask > 0, image.astype(np.float32)
     around = cv2.dilate(mask, structuring_element("rectangle", 3)) > 0
-    net = values - surroundings(values, around, 0.75 * diameter)
-    waists = partition(cv2.GaussianBlur(distance, (0, 0), 1), inside, h=0.15)
-    blurred = cv2.GaussianBlur(net, (0, 0), max(0.105 * diameter, 0.5))
-    lines = partition(blurred, inside, fraction=0.03)
-    both = waists[inside].astype(np.int64) * (int(lines.max()) + 1) + lines[inside]
+    values -= surroundings(values, around, 0.75 * diameter)
+    del around
+    waists = partition(cv2.GaussianBlur(distance, (0, 0), 1), inside, h=0.15)[inside]
+    blur = max(0.105 * diameter, 0.5)
+    lines = partition(cv2.GaussianBlur(values, (0, 0), blur), inside, fraction=0.03)[inside]
+    both = waists.astype(np.int64) * (int(lines.max()) + 1) + lines
     # Most pixels are as the one before.
     first = np.flatnonzero(np.diff(both, prepend=-1))
     _, number = np.unique(both[first], return_inverse=True)
     labels = np.zeros(mask.shape, np.int32)
     labels[inside] = np.repeat(number + 1, np.diff(first, append=both.size))
-    return labels, net
+    return labels, values
 
 
 def smoothed(surface: np.ndarray, sigma: float) -> np.ndarray:

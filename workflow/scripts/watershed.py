@@ -14,9 +14,10 @@ from nucleiflow.flat_field import corrected
 from nucleiflow.labels import border_pixels
 from nucleiflow.lengths import pixels, side_of_pixel
 from nucleiflow.merging import merged
-from nucleiflow.properties import of_intensity, of_objects
+from nucleiflow.properties import columns_of_objects, of_intensity
 from nucleiflow.reduced import enlarged, reduced
 from nucleiflow.relief import is_debris, refined, relief_of
+from nucleiflow.runs import runs_of
 from nucleiflow.scale import diameter_of_share, median_diameter
 from nucleiflow.splitting import split_by_shape
 
@@ -272,10 +273,10 @@ def filtered(
     A nucleus of which a property has no value is beyond its limits.
     """
     names = list(dict.fromkeys(each["property"] for each in filters))
-    table = of_objects(labels, raw, names)
+    table = columns_of_objects(labels, runs_of(labels), raw, names)
     failing = []
     for each in filters:
-        values = table[each["property"]].to_numpy()
+        values = table[each["property"]][each["property"]]
         good = ~np.isnan(values)
         if each["min"] is not None:
             good &= values >= each["min"]

@@ -35,12 +35,16 @@ def climb(height: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarra
         np.maximum(way, leads, out=way)
     way = cv2.copyMakeBorder(way, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     target = pixels + np.append(0, np.append(steps[::-1], 0))[way.ravel()[pixels]]
+    # What a large image's stage holds at a time is most of its memory.
+    del highest, beside, leads, way
     top = pixels[target == pixels]
     flat_tops = np.zeros(height.shape, np.uint8)
     flat_tops.ravel()[top] = 1
     # Tops side by side are equally high, so they are one.
     count, number = cv2.connectedComponents(flat_tops)
-    slope = number.ravel() - 1
+    del flat_tops
+    slope = number.ravel()
+    slope -= 1
     peaks = np.zeros(count - 1, np.intp)
     peaks[slope[top]] = top
     # By their place among the pixels, each jumps to where the one it points at points.
@@ -140,8 +144,10 @@ def partition(
     labels : (Y, X) array of int32
         0 outside of the mask, 1..n.
     """
+    surface = cv2.max(surface, 0)
     height = np.full((mask.shape[0] + 2, mask.shape[1] + 2), -1, np.float32)
-    np.copyto(height[1:-1, 1:-1], cv2.max(surface, 0), where=mask)
+    np.copyto(height[1:-1, 1:-1], surface, where=mask)
+    del surface
     pixels = np.flatnonzero(height >= 0)
     if not pixels.size:
         return np.zeros(mask.shape, np.int32)
@@ -149,6 +155,9 @@ def partition(
     tops = height.ravel()[peaks]
     owner = clear_peaks(tops, *saddles(height, pixels, slope), h, fraction)
     _, number = np.unique(owner, return_inverse=True)
-    labels = np.zeros(height.shape, np.int32)
-    labels.ravel()[pixels] = (number + 1).astype(np.int32)[slope[pixels]]
-    return np.ascontiguousarray(labels[1:-1, 1:-1])
+    shape = height.shape
+    del height
+    # Where there is no slope, it is -1.
+    labels = np.maximum(slope, 0, out=slope)
+    labels[pixels] = (number + 1).astype(np.int32)[slope[pixels]]
+    return np.ascontiguousarray(labels.reshape(shape)[1:-1, 1:-1])

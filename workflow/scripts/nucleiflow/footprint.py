@@ -6,11 +6,13 @@ This module is imported wherever a config is read, so it imports nothing that is
 import os
 from pathlib import Path
 
-# MB of Snakemake's own processes with their imports, and of each worker.
-PROCESSES, WORKER = 400, 60
-# Bytes that a worker holds for each pixel of an image, in the hungriest stages and methods. Seen:
-# 51 in `pieces`, 49 in `half_maximum`, 42 in `edges`, 40 in the watershed, less in all others.
-PIXEL = 52
+# MB of Snakemake's own processes with their imports, and of each worker. Seen: 200 MB of Snakemake,
+# and of a stage 60 MB and 60 MB a worker in watershed, 130 MB and 115 MB a worker in measure.
+PROCESSES, WORKER = 360, 100
+# Bytes that a worker holds for each pixel of an image. Seen with the default methods: 37 in
+# watershed, less elsewhere; with others 44 in `edges`, 47 where nuclei are split or merged by their
+# solidity.
+PIXEL, HUNGRY = 40, 48
 # The same with CellProfiler's families of measurements, where nuclei alone are measured (seen: 135
 # where they cover 40 % of the image) and where cells are (290 where they cover all of it); and for
 # each channel where pairs of channels are compared.
@@ -26,6 +28,9 @@ def pixel_bytes(settings: dict, channels: int = 1) -> float:
         cells = not {"cells", "cytoplasm"}.isdisjoint(settings["objects"])
         held = HELD * channels if "colocalization" in families else 0
         return (FAMILIES_OF_CELLS if cells else FAMILIES) + held
+    solid = [(settings.get(rule) or {}).get("solidity") for rule in ("split", "merge")]
+    if settings.get("method") == "edges" or any(solid):
+        return HUNGRY
     denoise = settings.get("denoise") or {}
     return max(PIXEL, FRAME * denoise.get("options", {}).get("frames", 0))
 

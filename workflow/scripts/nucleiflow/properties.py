@@ -60,7 +60,7 @@ def of_objects(labels: np.ndarray, raw: np.ndarray | None, names: Sequence[str])
     ValueError
         Where the channel has another shape, or there is none for a property of intensity.
     """
-    # Watershed, which has few filters, does without the half a second of its import.
+    # Half a second to import, which watershed's filters do without.
     import pandas as pd
 
     runs = runs_of(labels)

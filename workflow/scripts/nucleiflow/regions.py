@@ -148,19 +148,23 @@ def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.nda
         0 without any ground.
     """
     outside = (~objects).astype(np.float32)
-    sums = []
-    for part in (image * outside, outside):
-        ground = None
-        little = float(part.mean()) * np.float32(1e-9)
-        for reach, trust in ((sigma, 1.0), (4 * sigma, 1e-3)):
-            shrink = max(int(reach / 3), 1)
-            blur = max(reach / shrink, 0.3)
-            small = reduced(part, shrink)
-            small = cv2.GaussianBlur(small, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
-            wide = enlarged(small, shrink, image.shape)
-            wide *= np.float32(trust)
-            ground = np.add(little, wide, out=wide) if ground is None else ground + wide
-        sums.append(ground)
-    light, share = sums
+    share = _nearby(outside, sigma)
     np.maximum(share, np.float32(1e-12), out=share)
+    outside *= image
+    light = _nearby(outside, sigma)
     return np.divide(light, share, out=light)
+
+
+def _nearby(part: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian mean of a float32 image, with a little of one four times as wide, and of all."""
+    ground = None
+    little = float(part.mean()) * np.float32(1e-9)
+    for reach, trust in ((sigma, 1.0), (4 * sigma, 1e-3)):
+        shrink = max(int(reach / 3), 1)
+        blur = max(reach / shrink, 0.3)
+        small = reduced(part, shrink)
+        small = cv2.GaussianBlur(small, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
+        wide = enlarged(small, shrink, part.shape)
+        wide *= np.float32(trust)
+        ground = np.add(little if ground is None else ground, wide, out=wide)
+    return ground

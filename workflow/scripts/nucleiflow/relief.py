@@ -49,9 +49,11 @@ def relief_of(basins: np.ndarray, image: np.ndarray, diameter: float) -> Relief:
     labels, values = np.where(basins > 1, basins, 0), image.astype(np.float32)
     count = int(labels.max())
     owner, distance = nearest(labels)
-    ring = np.where((distance > 1.5) & (distance <= 1 + max(0.3 * diameter, 2)), owner, 0)
-    ground = quantiles(ring, values, 0.3, count)
-    without = np.bincount(ring.ravel(), minlength=count + 1)[1:] < 4
+    near = (distance > 1.5) & (distance <= 1 + max(0.3 * diameter, 2))
+    ring = owner[near]
+    ground = quantiles(ring, values[near], 0.3, count)
+    without = np.bincount(ring, minlength=count + 1)[1:] < 4
+    del near, ring
     if without.any():
         ground[1:][without] = np.quantile(values, 0.05)
     height = np.maximum(quantiles(labels, values, 0.5, count) - ground, 0)
@@ -85,19 +87,23 @@ def refined(
     owner = np.where(relief.distance > max(reach * diameter, 2), 0, relief.owner)
     mask = ((relief.values > cut[owner]) & (owner > 0)).view(np.uint8) * np.uint8(255)
     _, outside = cv2.connectedComponents(~mask, connectivity=4)
-    open_ = np.zeros(int(outside.max()) + 1, bool)
-    open_[border_pixels(outside)] = True
+    closed = np.ones(int(outside.max()) + 1, np.uint8)
+    closed[border_pixels(outside)] = 0
     # Component 0 is the nuclei themselves.
-    open_[0] = False
-    filled = (~open_[outside]).view(np.uint8)
+    closed[0] = 1
+    filled = closed[outside]
+    del mask, outside
     kernel = structuring_element("ellipse", 3)
     smooth = cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel)
-    return largest_parts(np.where(smooth > 0, owner, np.minimum(basins, 1)))
+    result = np.minimum(basins, 1)
+    np.copyto(result, owner, where=smooth > 0)
+    del owner, filled, smooth
+    return largest_parts(result)
 
 
 def largest_parts(basins: np.ndarray) -> np.ndarray:
     """Of each nucleus the largest part (4-connected); the others become background."""
-    runs = runs_of(np.maximum(basins, 1) - 1)
+    runs = runs_of(basins - 1)
     part = parts_of(runs)
     if not part.size:
         return basins.astype(np.int32)
