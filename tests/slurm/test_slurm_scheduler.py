@@ -1,4 +1,4 @@
-"""What Slurm does to jobs of a run, and how many it is given: the tables stay the same."""
+"""What Slurm does to jobs of a run, and jobs of several batches: the tables stay the same."""
 
 import contextlib
 import os
@@ -18,7 +18,6 @@ from cluster_runs import (
     command,
     computed,
     finish,
-    in_queue,
     main_process,
     megabytes,
     members,
@@ -175,23 +174,6 @@ def test_sbatch_fails_now_and_then_and_slurm_is_slow(accounting, clone, few, few
     # Only what Slurm itself refused costs an attempt.
     assert sorted(members(slurm, job)[2] for job in jobs) == [1, 2]
     assert len((tmp_path / "calls").read_text().split()) == 4
-
-
-def test_no_more_jobs_in_the_queue_than_asked_for(accounting, clone, few, few_tables):
-    slurm = accounting
-    earlier, most = slurm.jobs(), 0
-    # The last one counts: a job for each of the eight images.
-    config = ["tables", "--config", *few, "batch_size=1"]
-    with main_process(slurm, clone, "--jobs", "3", *config, options=OFTEN) as process:
-        while process.poll() is None:
-            most = max(most, in_queue(slurm))
-            time.sleep(0.5)
-        assert_done(process.returncode, clone)
-    assert most == 3
-    assert_same(without_batches(tables(clone / "results")), without_batches(few_tables))
-    jobs = slurm.jobs_after(earlier)
-    assert states(jobs) == {"COMPLETED": 8}
-    assert set(computed(slurm, jobs).values()) == {1}
 
 
 def test_several_batches_share_a_job(accounting, clone, few, few_tables):
