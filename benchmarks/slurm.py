@@ -4,6 +4,10 @@ One batch runs on the cluster of the tests, which starts and ends with this. Com
 stage's log says of its images. The rest is waiting for Slurm, the start of Snakemake in the job and
 of a process for each stage, and writing down. Until the main process hears of the end, up to
 20 seconds more pass (`slurm-init-seconds-before-status-checks`), which many jobs share.
+
+With --batches, instead: so many batches of one small image with at most --jobs of Slurm's in the
+queue, and --together of them in each. The tables are compared with those of a run on this machine
+alone. Each batch takes some 15 CPU seconds, less where several share a job.
 """
 
 import argparse
@@ -11,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "slurm"))
 
 from cluster import BIN, Cluster, why_not  # noqa: E402
+from cluster_runs import (  # noqa: E402
+    STAGES,
+    assert_same,
+    in_queue,
+    local_tables,
+    states,
+    tables,
+    without_batches,
+)
 
 COMPUTED = re.compile(r"\d+ done, \d+ failed in ([\d.]+) s$", re.MULTILINE)
 
@@ -29,6 +43,9 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=100, help="number of images (100)")
     parser.add_argument("--size", type=int, default=2048, help="rows and columns (2048)")
+    parser.add_argument("--batches", type=int, help="number of batches (one, not this)")
+    parser.add_argument("--jobs", type=int, default=20, help="Slurm jobs in the queue (20)")
+    parser.add_argument("--together", type=int, default=1, help="batches of a Slurm job (1)")
     arguments = parser.parse_args()
     if reason := why_not():
         print(f"Slurm: skipped, {reason}")
@@ -37,28 +54,47 @@ def main() -> None:
     try:
         cluster.start()
         with tempfile.TemporaryDirectory() as temporary:
-            wasted(cluster, Path(temporary), arguments.images, arguments.size)
+            folder = Path(temporary)
+            if arguments.batches:
+                limited(cluster, folder, arguments.batches, arguments.jobs, arguments.together)
+            else:
+                wasted(cluster, folder, arguments.images, arguments.size)
     finally:
         cluster.stop()
 
 
-def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
-    """Run one batch and print its seconds."""
+def simulated(folder: Path, images: int, size: int) -> Path:
+    """A directory of images, which lie in no others, and so are one batch."""
     simulate = [sys.executable, ROOT / "benchmarks" / "speed.py", "--part", "simulate"]
     simulate += ["--images", str(images), "--size", str(size), "--folder", str(folder)]
     subprocess.run(simulate, check=True, capture_output=True)
-    # One directory, and so one batch.
     whole = folder / "images" / "whole"
     whole.mkdir()
     for path in (folder / "images").glob("plate*/*.tif"):
         path.rename(whole / path.name)
+    return whole
+
+
+def command(cluster: Cluster, *arguments: str) -> list:
+    """A run on the cluster."""
     run = [BIN / "snakemake", "tables", "--snakefile", ROOT / "Snakefile"]
     run += ["--profile", ROOT / "profiles" / "slurm", "--slurm-no-account"]
     if not cluster.accounting:
         run += ["--slurm-status-command", "squeue"]
-    run += ["--config", f"images={whole}", f"batch_size={10 * images}"]
+    return [*run, *arguments]
+
+
+def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
+    """Run one batch and print its seconds."""
+    whole = simulated(folder, images, size)
+    config = [f"images={whole}", f"batch_size={10 * images}"]
     done = subprocess.run(
-        run, cwd=folder, env=cluster.environment(), capture_output=True, text=True, check=False
+        command(cluster, "--config", *config),
+        cwd=folder,
+        env=cluster.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"the run failed: {done.stderr[-5000:]}")
@@ -75,6 +111,37 @@ def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
     print(
         f"  wasted                  {total - computing:8.1f} s ({(total - computing) / total:.3f})"
     )
+
+
+def limited(cluster: Cluster, folder: Path, batches: int, jobs: int, together: int) -> None:
+    """Run many batches and print how many jobs were in the queue."""
+    whole = simulated(folder, batches, 64)
+    here = folder / "here"
+    here.mkdir()
+    alone = local_tables(cluster, here, ROOT, f"images={whole}", f"batch_size={10 * batches}")
+    run = command(cluster, "--jobs", str(jobs))
+    if together > 1:
+        run += ["--group-components", f"batch={together}"]
+        run += ["--set-threads", *(f"{stage}=1" for stage in sorted(STAGES))]
+    run += ["--config", f"images={whole}", "batch_size=1"]
+    most, started = 0, time.monotonic()
+    with (folder / "terminal.txt").open("w") as terminal:
+        process = subprocess.Popen(
+            run, cwd=folder, env=cluster.environment(), stdout=terminal, stderr=terminal
+        )
+        while process.poll() is None:
+            most = max(most, in_queue(cluster))
+            time.sleep(0.5)
+    seconds = time.monotonic() - started
+    if process.returncode:
+        sys.exit(f"the run failed: {(folder / 'terminal.txt').read_text()[-5000:]}")
+    found = tables(folder / "results")
+    assert_same(without_batches(found), without_batches(alone))
+    images, ended = found["images.csv"], states(cluster.jobs())
+    print(f"Slurm: {images['batch'].nunique()} batches of an image, {dict(ended)} jobs")
+    print(f"  in the queue at most    {most:8} of {jobs}")
+    print(f"  the run                 {seconds:8.1f} s")
+    print("  tables                  equal to those of a run on this machine")
 
 
 if __name__ == "__main__":

@@ -92,6 +92,13 @@ class Cluster:
         """Wait until slurmctld answers, and has heard of all nodes."""
         self._wait(self._up, "sinfo shows all nodes up")
 
+    def resume_nodes(self) -> None:
+        """Let nodes that were set down or drained take jobs again."""
+        for node, state in self._nodes().items():
+            if state.startswith(("down", "drain", "drng")):
+                self("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        self.wait_until_answers()
+
     def stop(self) -> None:
         """End all jobs and daemons."""
         if self.ready:

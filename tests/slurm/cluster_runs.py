@@ -97,6 +97,35 @@ def assert_done(status: int, clone: Path) -> None:
     assert status == 0, terminal(clone)[-10000:]
 
 
+def command(folder: Path, name: str, text: str) -> None:
+    """Put a command before Slurm's own, which it ends with unless it exits."""
+    folder.mkdir(exist_ok=True)
+    others = f'PATH="${{PATH/"{folder}":/}}"'
+    path = folder / name
+    path.write_text(f'#!/bin/bash\n{others}\n{text}\nexec {name} "$@"\n')
+    path.chmod(0o755)
+
+
+def running(slurm, earlier: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [job for job in slurm.jobs_after(earlier) if job["JobState"] == "RUNNING"]
+
+
+def without_batches(found: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables of all images, without the name of each one's batch, also in paths."""
+    names = ("objects.csv", "objects.parquet", "images.csv")
+    result = {name: found[name].drop(columns="batch") for name in names}
+    batches, images = found["images.csv"]["batch"], result["images.csv"]
+    for column in images.select_dtypes(exclude="number"):
+        pairs = zip(images[column].astype(str), batches, strict=True)
+        images[column] = [text.replace(f"/{batch}/", "/") for text, batch in pairs]
+    return result
+
+
+def begun(clone: Path) -> int:
+    """How many batches have begun with their first stage."""
+    return len(list((clone / "results" / "logs" / "preprocess").glob("*.log")))
+
+
 def states(jobs: list[dict[str, str]]) -> Counter:
     return Counter(job["JobState"] for job in jobs)
 

@@ -2,7 +2,6 @@
 
 import signal
 import time
-from pathlib import Path
 
 from cluster import NODES, wait_until
 from cluster_runs import (
@@ -12,28 +11,18 @@ from cluster_runs import (
     SECONDS,
     assert_done,
     assert_same,
+    begun,
+    command,
     computed,
     finish,
     main_process,
     megabytes,
     members,
+    running,
     states,
     tables,
     terminal,
 )
-
-
-def command(folder: Path, name: str, text: str) -> None:
-    """Put a command before Slurm's own, which it ends with unless it exits."""
-    folder.mkdir(exist_ok=True)
-    others = f'PATH="${{PATH/"{folder}":/}}"'
-    path = folder / name
-    path.write_text(f'#!/bin/bash\n{others}\n{text}\nexec {name} "$@"\n')
-    path.chmod(0o755)
-
-
-def running(slurm, earlier: list[dict[str, str]]) -> list[dict[str, str]]:
-    return [job for job in slurm.jobs_after(earlier) if job["JobState"] == "RUNNING"]
 
 
 def test_job_beyond_its_memory_is_run_again_with_more(accounting, clone, few, few_tables):
@@ -119,9 +108,11 @@ def test_second_person_is_sent_away_and_squeue_has_no_answer(
         second = terminal(clone).removeprefix(before)
         assert "Directory cannot be locked" in second
         assert "--unlock" in second
+        # What starts its step while the controller is away fails, and is run again.
+        wait_until(lambda: begun(clone) == 2, 60, "both jobs are at work")
         # Longer than questions are asked without an answer.
         slurm.stop_controller()
-        time.sleep(45)
+        time.sleep(60)
         slurm.start_controller()
         slurm.wait_until_answers()
         assert_done(process.wait(SECONDS), clone)

@@ -135,6 +135,57 @@ def test_sbatch_waits_for_the_controller(commands, submit, tmp_path):
     assert (tmp_path / "asked").read_text() == "--parsable --wrap=echo 'two  words'\n" * 3
 
 
+UNANSWERED = "Batch job submission failed: Socket timed out on send/recv operation"
+SCRIPT = "run --attempt 1 --of 'two  words'"
+SUBMISSION = ("--parsable", "--job-name", "nucleiflow_1", f"--wrap={SCRIPT}")
+# The controller writes down the script of the job, and has no time to say so.
+BUSY = f"""
+echo x >> asked
+if (( $(wc -l < asked) > 1 )); then echo 12; exit; fi
+if [[ -e takes ]]; then
+    echo "11|$(date +%FT%T)" >> queue
+    printf '#!/bin/sh\\n# wrapped\\n\\n%s\\n' "${{4#--wrap=}}" > 11
+fi
+echo "sbatch: error: {UNANSWERED}" >&2; exit 1
+"""
+
+
+@pytest.mark.parametrize(("takes", "job", "times"), [(True, "11", 1), (False, "12", 2)])
+def test_sbatch_that_gets_no_answer_submits_no_job_twice(
+    commands, submit, tmp_path, takes, job, times
+):
+    commands("sleep", ":")
+    commands("sbatch", BUSY)
+    # Slurm answers the second question.
+    commands(
+        "squeue",
+        "if [[ ! -e early ]]; then touch early; exit 1; fi; "
+        '[[ $* == *"--name nucleiflow_1" ]] && cat queue',
+    )
+    commands("scontrol", '[[ "$1 $2 $4" == "write batch_script -" ]] && cat $3')
+    # A job of long ago with the same script, and one of now with another.
+    (tmp_path / "queue").write_text("9|2020-01-01T10:00:00\n10|9999-01-01T10:00:00\n")
+    (tmp_path / "9").write_text(f"#!/bin/sh\n\n{SCRIPT}\n")
+    (tmp_path / "10").write_text(f"#!/bin/sh\n\n{SCRIPT.replace('1', '2')}\n")
+    if takes:
+        (tmp_path / "takes").touch()
+    done = submit(*SUBMISSION)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{job}\n", "")
+    assert (tmp_path / "asked").read_text() == "x\n" * times
+
+
+def test_sbatch_that_learns_nothing_submits_no_second_job(commands, submit, tmp_path, monkeypatch):
+    # All but a second of the time for that is over.
+    monkeypatch.setenv("SECONDS", "599")
+    commands("sleep", ":")
+    commands("sbatch", BUSY)
+    commands("squeue", "exit 1")
+    done = submit(*SUBMISSION)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"sbatch: error: {UNANSWERED}\n"
+    assert (tmp_path / "asked").read_text() == "x\n"
+
+
 def test_sbatch_refuses_what_slurm_refuses(commands, submit, tmp_path):
     refusal = "sbatch: error: Batch job submission failed: Invalid qos specification"
     commands("sbatch", f'echo x >> asked; echo "{refusal}" >&2; exit 3')
