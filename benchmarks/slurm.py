@@ -115,7 +115,7 @@ def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
 
 def limited(cluster: Cluster, folder: Path, batches: int, jobs: int, together: int) -> None:
     """Run many batches and print how many jobs were in the queue."""
-    whole = simulated(folder, batches, 64)
+    whole = simulated(folder, batches, 128)
     here = folder / "here"
     here.mkdir()
     alone = local_tables(cluster, here, ROOT, f"images={whole}", f"batch_size={10 * batches}")
@@ -138,10 +138,10 @@ def limited(cluster: Cluster, folder: Path, batches: int, jobs: int, together: i
     found = tables(folder / "results")
     assert_same(without_batches(found), without_batches(alone))
     images, ended = found["images.csv"], states(cluster.jobs())
-    print(f"Slurm: {images['batch'].nunique()} batches of an image, {dict(ended)} jobs")
+    print(f"Slurm: {images['batch'].nunique()} batches of an image, jobs: {dict(ended)}")
     print(f"  in the queue at most    {most:8} of {jobs}")
     print(f"  the run                 {seconds:8.1f} s")
-    print("  tables                  equal to those of a run on this machine")
+    print(f"  nuclei                  {len(found['objects.csv']):8}, as in a run on this machine")
 
 
 if __name__ == "__main__":

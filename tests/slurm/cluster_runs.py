@@ -110,6 +110,11 @@ def running(slurm, earlier: list[dict[str, str]]) -> list[dict[str, str]]:
     return [job for job in slurm.jobs_after(earlier) if job["JobState"] == "RUNNING"]
 
 
+def in_queue(slurm) -> int:
+    """How many jobs wait or run."""
+    return len(slurm("squeue", "--noheader", "--states=PENDING,RUNNING").splitlines())
+
+
 def without_batches(found: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The tables of all images, without the name of each one's batch, also in paths."""
     names = ("objects.csv", "objects.parquet", "images.csv")

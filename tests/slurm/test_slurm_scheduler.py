@@ -18,6 +18,7 @@ from cluster_runs import (
     command,
     computed,
     finish,
+    in_queue,
     main_process,
     megabytes,
     members,
@@ -174,6 +175,24 @@ def test_sbatch_fails_now_and_then_and_slurm_is_slow(accounting, clone, few, few
     # Only what Slurm itself refused costs an attempt.
     assert sorted(members(slurm, job)[2] for job in jobs) == [1, 2]
     assert len((tmp_path / "calls").read_text().split()) == 4
+
+
+def test_no_more_jobs_in_the_queue_than_asked_for(accounting, clone, few, few_tables):
+    slurm, most = accounting, 0
+    earlier = slurm.jobs()
+    # A batch and a job for each of the eight images.
+    config = ["tables", "--config", *few, "batch_size=1"]
+    with main_process(slurm, clone, "--jobs", "3", *config, options=OFTEN) as process:
+        while process.poll() is None:
+            most = max(most, in_queue(slurm))
+            time.sleep(0.5)
+        assert_done(process.returncode, clone)
+    assert most == 3
+    assert_same(without_batches(tables(clone / "results")), without_batches(few_tables))
+    # On a machine with too much to do, a job may fail to start and be submitted again.
+    done = [job for job in slurm.jobs_after(earlier) if job["JobState"] == "COMPLETED"]
+    assert len(done) == 8
+    assert set(computed(slurm, done).values()) == {1}
 
 
 def test_several_batches_share_a_job(accounting, clone, few, few_tables):
