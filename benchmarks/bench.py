@@ -15,26 +15,39 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-# Parts with what each is asked for, and what where there is an hour.
+
+
+class Part(NamedTuple):
+    """A program, and its options in minutes and in an hour; None where it is left out."""
+
+    program: str
+    short: tuple[str, ...] | None = ()
+    full: tuple[str, ...] | None = ()
+
+
+# From the root of the checkout.
+SMALL = "../shared/data/dsb2018/images"
 PARTS = {
-    "accuracy": ([], []),
-    "methods": ([], []),
-    "filters": ([], []),
-    "markers": ([], []),
-    "floods": ([], []),
-    "measuring": ([], []),
-    "reading": ([], []),
-    "inventory": ([], []),
-    "planning": ([], ["--full"]),
-    "tables": ([], []),
-    "report": ([], []),
-    "speed": ([], []),
-    "memory": (["--many", "30"], ["--large"]),
-    "slurm": ([], []),
-    # Without an hour, a few.
-    "kills": (["3"], ["50"]),
+    name: Part(name)
+    for name in ("accuracy", "methods", "filters", "markers", "floods", "measuring", "reading")
+} | {
+    "inventory": Part("inventory"),
+    "planning": Part("planning", (), ("--full",)),
+    "tables": Part("tables"),
+    "report": Part("report"),
+    "speed": Part("speed"),
+    "speed-small": Part("speed", None, ("--data", SMALL)),
+    "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures")),
+    "speed-threads": Part("speed", None, ("--threads",)),
+    "memory": Part("memory", ("--many", "30"), ()),
+    "memory-large": Part("memory", None, ("--large",)),
+    "memory-tiles": Part("memory", None, ("--tiles",)),
+    "slurm": Part("slurm"),
+    "slurm-queue": Part("slurm", None, ("--batches", "300", "--jobs", "20", "--together", "4")),
+    "kills": Part("kills", ("3",), ("50",)),
 }
 PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "pyarrow", "snakemake")
 TITLE = """# What was measured
@@ -55,12 +68,15 @@ def main() -> int:
     arguments = parser.parse_args()
     failed = 0
     for part in arguments.only:
-        options = PARTS[part][arguments.full]
+        program, *every = PARTS[part]
+        options = every[arguments.full]
+        if options is None:
+            continue
         start = time.perf_counter()
-        status, output = run([sys.executable, str(HERE / f"{part}.py"), *options])
+        status, output = run([sys.executable, str(HERE / f"{program}.py"), *options])
         failed += status != 0
         if arguments.write and status == 0:
-            command = " ".join(["python", f"benchmarks/{part}.py", *options])
+            command = " ".join(["python", f"benchmarks/{program}.py", *options])
             told = section(command, output, time.perf_counter() - start)
             page = arguments.write.read_text() if arguments.write.exists() else TITLE
             arguments.write.write_text(placed(page, part, told))
@@ -69,9 +85,9 @@ def main() -> int:
 
 def run(command: list[str]) -> tuple[int, str]:
     """Exit status and output of a command, whose output is shown as it comes."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    where = {"cwd": HERE.parent, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
     lines = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **where) as process:
         for line in process.stdout:
             print(line, end="", flush=True)
             lines.append(line)
@@ -102,7 +118,7 @@ def machine() -> str:
 
 def placed(page: str, part: str, told: str) -> str:
     """The page with the section of a part, in the order of the parts."""
-    title, *sections = re.split(r"^## (\w+)\n\n", page, flags=re.M)
+    title, *sections = re.split(r"^## ([\w-]+)\n\n", page, flags=re.M)
     found = dict(zip(sections[::2], sections[1::2], strict=True)) | {part: told}
     texts = [f"## {name}\n\n{found[name].rstrip()}\n" for name in PARTS if name in found]
     return "\n".join([title.rstrip() + "\n", *texts])

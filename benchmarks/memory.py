@@ -7,6 +7,7 @@ that several share count for each, as in Slurm's efficiency report. Linux only.
 By default one worker on images of 2048 x 2048 and of 4096 x 4096 pixels, 16-bit, four of each,
 then a batch of many small images, of which the first tenth of the time is compared with the last.
 --large takes one image of 20,000 x 20,000, made of copies of a smaller one, through all stages.
+--tiles compares images of 4000 x 4000 and 8000 x 8000 as they are and in tiles of 2000.
 """
 
 import argparse
@@ -18,12 +19,13 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from measured import cost
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
+STAGES = ("preprocess", "threshold", "markers", "watershed", "join", "measure", "overlay")
 SECONDS = 0.05
 
 
@@ -35,9 +37,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="workers of a job (1)")
     parser.add_argument("--many", type=int, default=1000, help="images of the long batch (1000)")
     parser.add_argument("--large", action="store_true", help="one image of 20,000 x 20,000")
+    parser.add_argument("--tiles", action="store_true", help="large images whole and in tiles")
     arguments = parser.parse_args()
     if arguments.large:
         _report(20_000, 1, 1)
+        return
+    if arguments.tiles:
+        for config in ([], ["tiles={size: 2000}"]):
+            for size in (4000, 8000):
+                _report(size, 1, 1, config)
         return
     for size in (2048, 4096):
         _report(size, 4 * arguments.threads, arguments.threads)
@@ -48,7 +56,9 @@ def main() -> None:
         print(f"  {stage:12}{max(values[:tenth]):8.0f}{max(values[-tenth:]):8.0f}")
 
 
-def _report(size: int, count: int, threads: int) -> dict[str, list[float]]:
+def _report(
+    size: int, count: int, threads: int, config: Sequence[str] = ()
+) -> dict[str, list[float]]:
     """Print what the stages hold on so many images; give it back, in MB, in the order of time."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -62,23 +72,24 @@ def _report(size: int, count: int, threads: int) -> dict[str, list[float]]:
                 [
                     *(sys.executable, "-m", "snakemake", "--cores", str(threads)),
                     *("--snakefile", str(ROOT / "Snakefile")),
-                    *("--config", "images=images", "batch_size=1000"),
+                    *("--config", "images=images", "batch_size=1000", *config),
                 ],
                 folder,
             )
         finally:
             done.set()
             watcher.join()
-        asked = _asked(folder, threads)
+        asked = _asked(folder, threads, config)
     image = size**2 * 2 / 1e6
-    print(f"{count} images of {size} x {size}, {image:.1f} MB each, {threads} threads:")
-    for stage in STAGES:
+    how = f", {' '.join(config)}" if config else ""
+    print(f"{count} images of {size} x {size}, {image:.1f} MB each, {threads} threads{how}:")
+    for stage in (stage for stage in STAGES if held[stage]):
         most = max(held[stage])
         print(
             f"  {stage:12}{most:8.0f} MB, 250 MB and {(most - 250) / image / threads:5.1f} images "
             f"a thread; asked {asked[stage]:.0f} MB, {asked[stage] / most:.2f} x"
         )
-    return {stage: held[stage] for stage in STAGES}
+    return {stage: held[stage] for stage in STAGES if held[stage]}
 
 
 def _write(folder: Path, size: int, count: int) -> None:
@@ -145,11 +156,11 @@ def _memory(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _asked(folder: Path, threads: int) -> dict[str, float]:
+def _asked(folder: Path, threads: int, config: Sequence[str]) -> dict[str, float]:
     """The mem_mb of each stage's job, as Snakemake's dry run tells it."""
     command = [sys.executable, "-m", "snakemake", "--cores", str(threads)]
     command += ["--dry-run", "--forceall", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--config", "images=images", "batch_size=1000"]
+    command += ["--config", "images=images", "batch_size=1000", *config]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     asked, rule = {}, ""
     for line in (done.stdout + done.stderr).splitlines():
