@@ -11,6 +11,8 @@ import tifffile
 import yaml
 from project import AFTERWARDS, RECORD, STAGES, Project, nuclei
 
+pytestmark = pytest.mark.long
+
 
 def from_stage(first: str, count: int) -> dict[str, int]:
     """Jobs of a stage and those after it; overlays and measures do not depend on each other."""
