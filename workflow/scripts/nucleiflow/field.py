@@ -185,7 +185,7 @@ class Header(NamedTuple):
     dtype: np.dtype
     pixel_size_um: float | None
     pixel_size_source: str
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 @contextmanager
