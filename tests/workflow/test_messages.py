@@ -7,6 +7,8 @@ import pytest
 import tifffile
 from project import Project, nuclei
 
+pytestmark = pytest.mark.long
+
 SENTENCE = "nucleiflow: preprocess failed for {}: the file is empty (0 bytes), copy it again"
 # The first stage again, which names the failed images, and no other.
 AGAIN = ("--forcerun", "preprocess", "--until", "preprocess")

@@ -376,6 +376,7 @@ def test_overlay_shows_the_outlines_in_the_colour_of_the_config(fresh: Project):
     assert not drawn[labels == 0].any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", [r"localrule image_table|rule measure", r"rule threshold"])
 def test_a_killed_run_is_completed_by_the_next(finished: Project, tmp_path: Path, moment: str):
     (tmp_path / "run").mkdir()
