@@ -35,7 +35,6 @@ from nucleiflow import (
     settings,
     slurm,
     terminal,
-    tiles,
 )
 
 VERSION = tomllib.loads((WORKFLOW.parent / "pyproject.toml").read_text())["project"][
@@ -149,11 +148,19 @@ FOLDERS = {
     "overlay": "overlay",
 }
 
-# How large images are cut, if they are: arguments of nucleiflow.tiles.cut.
-TILES = CONFIG["tiles"]["size"] and {
-    "size": CONFIG["tiles"]["size"],
-    "overlap": tiles.overlap_of(CONFIG["tiles"]["overlap"], CONFIG["diameter"]),
-}
+
+def tiles_of(chosen):
+    """How large images are cut: arguments of nucleiflow.tiles.cut, or None where they are not."""
+    size, overlap = (chosen["tiles"][key] for key in ("size", "overlap"))
+    if size is None:
+        return None
+    # It imports what is slow, and every job comes by here.
+    from nucleiflow.tiles import overlap_of
+
+    return {"size": size, "overlap": overlap_of(overlap, chosen["diameter"])}
+
+
+TILES = tiles_of(CONFIG)
 
 # Objects beside nuclei, and what is measured.
 SECONDARY = settings.secondary(CONFIG)
