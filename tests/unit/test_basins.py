@@ -23,7 +23,7 @@ heights = hnp.arrays(
 
 
 def test_each_pixel_climbs_to_the_peak_up_its_steepest_way():
-    height, pixels = framed([1, 3, 2, 1, 2, 5, 4])
+    height, pixels = framed([1, 4, 3, 1, 2, 6, 5])
     slope, peaks = basins.climb(height, pixels)
     assert slope.dtype == np.int32
     assert slope.reshape(3, 9)[1].tolist() == [-1, 0, 0, 0, 0, 1, 1, 1, -1]
@@ -36,6 +36,23 @@ def test_equal_tops_side_by_side_are_one_peak_also_across_a_corner():
     slope, peaks = basins.climb(height, pixels)
     assert len(peaks) == 1
     assert set(slope[pixels]) == {0}
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1.0, 1e37])
+def test_heights_of_any_size_lead_to_the_same_peaks(scale):
+    rng = np.random.default_rng(3)
+    height, pixels = framed(*rng.permutation(np.arange(130 * 90)).reshape(130, 90) / (130 * 90))
+    height[height >= 0] *= scale
+    slope, peaks = basins.climb(height, pixels)
+    around = np.stack(
+        [np.roll(height, (down, right), (0, 1)) for down in (1, 0, -1) for right in (1, 0, -1)]
+    )
+    highest = around.max(axis=0)
+    np.testing.assert_array_equal(peaks, np.flatnonzero((height == highest) & (height >= 0)))
+    # One step up is on the same slope.
+    step = -np.array([down * 92 + right for down in (1, 0, -1) for right in (1, 0, -1)])
+    above = pixels + step[around.argmax(axis=0).ravel()[pixels]]
+    np.testing.assert_array_equal(slope[above], slope[pixels])
 
 
 def test_objects_of_the_mask_have_slopes_of_their_own():

@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.segmentation import watershed as flood
 
 from nucleiflow.batch import open_batch
+from nucleiflow.counting import occurrences
 from nucleiflow.field import Field, pick
 from nucleiflow.images import ImageError
 from nucleiflow.labels import border_pixels
@@ -98,7 +99,7 @@ def watershed(
     mask |= labels > 0
     low, high = np.percentile(smooth[mask], (1, 99))
     scaled = (smooth - np.float32(low)) / np.float32(high - low if high > low else 1)
-    areas = np.bincount(labels.ravel())[1:]
+    areas = occurrences(labels)[1:]
     diameter = math.sqrt(4 / math.pi * np.median(areas[areas > 0]))
     cells = flood(
         SURFACES[borders](scaled, diameter),

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from nucleiflow.batch import Batch, Item, open_batch
+from nucleiflow.counting import occurrences
 from nucleiflow.display import for_display
 from nucleiflow.field import View
 from nucleiflow.images import ImageError, encode_picture
@@ -356,7 +357,7 @@ def _intersections(
             raise ValueError(f"{name} hold negative numbers")
     if truth.shape != labels.shape:
         raise ValueError(f"truth has the shape {truth.shape} and labels {labels.shape}")
-    true_areas, found_areas = (np.bincount(array.ravel(), minlength=1) for array in (truth, labels))
+    true_areas, found_areas = (occurrences(array, 1) for array in (truth, labels))
     both = (truth > 0) & (labels > 0)
     rows, columns = truth[both].astype(np.int64), labels[both].astype(np.int64)
     # Equal pairs are added up, which gives the intersections.

@@ -256,9 +256,9 @@ def cut_in_pieces(
     around = cv2.dilate(mask, structuring_element("rectangle", 3)) > 0
     values -= surroundings(values, around, 0.75 * diameter)
     del around
-    waists = partition(cv2.GaussianBlur(distance, (0, 0), 1), inside, h=0.15)[inside]
+    waists = partition(cv2.GaussianBlur(distance, (0, 0), 1), inside, h=0.15)
     blur = max(0.105 * diameter, 0.5)
-    lines = partition(cv2.GaussianBlur(values, (0, 0), blur), inside, fraction=0.03)[inside]
+    lines = partition(cv2.GaussianBlur(values, (0, 0), blur), inside, fraction=0.03)
     both = waists.astype(np.int64) * (int(lines.max()) + 1) + lines
     # Most pixels are as the one before.
     first = np.flatnonzero(np.diff(both, prepend=-1))

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from nucleiflow.batch import Batch, open_batch
+from nucleiflow.counting import occurrences
 from nucleiflow.families import named
 from nucleiflow.field import Field, pick
 from nucleiflow.flat_field import corrected
@@ -303,7 +304,7 @@ def of_tile(columns: dict[str, np.ndarray], tile: dict, numbers: np.ndarray) -> 
 def of_objects_alone(columns: dict[str, np.ndarray], labels: np.ndarray) -> dict:
     """Of `quality`, what the core of a tile does not tell, as it cuts objects."""
     count = len(columns["label"])
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1 : count + 1]
+    areas = occurrences(labels, count + 1)[1 : count + 1]
     return {
         "objects": count,
         "median_area": float(np.median(areas)) if count else None,

@@ -51,7 +51,9 @@ def overlay(
         kernel = structuring_element("ellipse", thickness)
         drawn = cv2.dilate(drawn.astype(np.uint8), kernel) > 0
     picture = image.copy()
-    picture[drawn] = ImageColor.getrgb(color)[:3] if isinstance(color, str) else color
+    shade = ImageColor.getrgb(color)[:3] if isinstance(color, str) else color
+    # By their places, which is several times as fast as by an image of bool.
+    picture.reshape(-1, 3)[np.flatnonzero(drawn)] = shade
     return picture
 
 

@@ -6,6 +6,7 @@ from skimage import filters
 
 from nucleiflow.basins import partition
 from nucleiflow.batch import open_batch
+from nucleiflow.counting import looked_up, occurrences
 from nucleiflow.images import ImageError
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import border_pixels
@@ -296,7 +297,7 @@ def hysteresis(
     keep = np.zeros(objects.max() + 1, bool)
     keep[objects[image > high]] = True
     keep[0] = False
-    return keep[objects]
+    return looked_up(keep, objects)
 
 
 def niblack(image: np.ndarray, window: int, k: float, min_contrast: float) -> np.ndarray:
@@ -416,7 +417,8 @@ def half_maximum(
     values -= opening(values, ground * diameter)
     if constant(values):
         return nothing
-    dark = values[values <= otsu_class(*fine_histogram(values))]
+    counts, classes = fine_histogram(values)
+    dark = values[values <= otsu_class(counts, classes)]
     # A sample of them is enough for medians.
     dark = dark[:: max(dark.size // 16384, 1)].copy()
     middle = float(np.median(dark))
@@ -428,12 +430,12 @@ def half_maximum(
     spread = max(spread, min(noise(image), 6 * spread))
     values -= np.float32(middle)
     # What half of the least contrast does not reach, no nucleus' edge can be.
-    possible = values > max(contrast / 2 * spread, NEAR_LI * li_level(values))
+    possible = values > max(contrast / 2 * spread, NEAR_LI * li_level(counts, classes - middle))
     if not possible.any():
         return nothing
     blur = max(0.105 * diameter, 1.0)
     # What is not possible takes no part any more.
-    part = partition(cv2.GaussianBlur(values, (0, 0), blur), possible, fraction=0.15)[possible]
+    part = partition(cv2.GaussianBlur(values, (0, 0), blur), possible, fraction=0.15)
     values -= surroundings(values, possible, diameter / 2)
     net, count = values[possible], int(part.max())
     bright = net > (quantiles(part, net, 0.9, count) / 2).astype(np.float32)[part]
@@ -542,9 +544,11 @@ def otsu_class(counts: np.ndarray, values: np.ndarray) -> float:
     return values[np.argmax(below[:-1] * above[1:] * (dark[:-1] - bright[1:]) ** 2)]
 
 
-def li_level(values: np.ndarray) -> float:
-    """The threshold of minimum cross-entropy from 4,096 classes, by Li and Tam's iteration."""
-    counts, classes = fine_histogram(values)
+def li_level(counts: np.ndarray, classes: np.ndarray) -> float:
+    """The threshold of minimum cross-entropy of a histogram, by Li and Tam's iteration.
+
+    Takes counts of classes of equal width and their middles.
+    """
     width = float(classes[1] - classes[0])
     low = float(classes[0]) - width / 2
     # Above the lowest value, as scikit-image has it: logarithms need positive means.
@@ -572,7 +576,7 @@ def fine_histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for row in range(0, len(values), 64):
         number = (values[row : row + 64] - np.float32(low)) * np.float32(1 / width)
         number = np.minimum(number, 4095).astype(np.uint16)
-        counts += np.bincount(number.ravel(), minlength=4096)
+        counts += occurrences(number, 4096)
     return counts, low + width * (np.arange(4096) + 0.5)
 
 
@@ -674,7 +678,7 @@ def without_holes(mask: np.ndarray) -> np.ndarray:
     filled[border_pixels(background)] = 0
     # Component 0 is the mask itself.
     filled[0] = 255
-    return filled[background]
+    return looked_up(filled, background)
 
 
 def without_border_objects(mask: np.ndarray) -> np.ndarray:
@@ -686,7 +690,7 @@ def without_border_objects(mask: np.ndarray) -> np.ndarray:
     keep = np.full(count, 255, np.uint8)
     keep[border_pixels(labels)] = 0
     keep[0] = 0
-    return keep[labels]
+    return looked_up(keep, labels)
 
 
 def drop_small(mask: np.ndarray, min_area: int) -> np.ndarray:
@@ -694,7 +698,7 @@ def drop_small(mask: np.ndarray, min_area: int) -> np.ndarray:
     _, labels, seen, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     keep = np.where(seen[:, cv2.CC_STAT_AREA] >= min_area, np.uint8(255), np.uint8(0))
     keep[0] = 0
-    return keep[labels]
+    return looked_up(keep, labels)
 
 
 def constant(image: np.ndarray) -> bool:
@@ -706,8 +710,8 @@ def histogram(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Counts and their values: one class a value for integers, 65,536 classes for floats."""
     if image.dtype.kind == "u":
         low = int(image.min())
-        counts = np.bincount(image.ravel())[low:]
-        return counts, np.arange(low, low + counts.size)
+        found = occurrences(image)[low:]
+        return found, np.arange(low, low + found.size)
     return _classes(image, 1 << 16)
 
 

@@ -8,6 +8,7 @@ from skimage import segmentation
 
 from nucleiflow.batch import open_batch
 from nucleiflow.columns import power_of
+from nucleiflow.counting import looked_up, occurrences
 from nucleiflow.display import for_display
 from nucleiflow.distance import distance_transform
 from nucleiflow.flat_field import corrected
@@ -95,10 +96,13 @@ def watershed(
         relief = relief_of(basins, preprocessed, typical)
     if redraw and relief is not None:
         basins = refined(basins, relief, typical, **refine)
-    failing = limits(basins, edge(method), min_area, max_area, drop_border)
+    areas = occurrences(basins, 2)
+    failing = limits(basins, areas, edge(method), min_area, max_area, drop_border)
     if sort_out and relief is not None:
-        failing = [("debris", is_debris(basins, relief, typical, **debris)), *failing]
-    keep, dropped = judged(basins, failing)
+        failing = [("debris", is_debris(areas, relief, typical, **debris)), *failing]
+    keep = areas > 0
+    keep[:2] = False
+    keep, dropped = judged(keep, failing)
     if filters:
         labels, numbers = relabelled(basins, keep), np.flatnonzero(keep)
         failing = []
@@ -106,13 +110,9 @@ def watershed(
             wrong = np.zeros(keep.size, bool)
             wrong[numbers] = bad
             failing.append((name, wrong))
-        still, more = judged(basins, failing, keep)
-        keep, dropped = still, dropped | more
-    labels = relabelled(basins, keep)
-    if background and (basins == 1).any():
-        labels[labels > 0] += 1
-        labels[basins == 1] = 1
-    return labels, dropped
+        keep, more = judged(keep, failing)
+        dropped |= more
+    return relabelled(basins, keep, background and areas[1] > 0), dropped
 
 
 # Methods
@@ -124,8 +124,8 @@ def opencv(image: np.ndarray, mask: np.ndarray, markers: np.ndarray) -> np.ndarr
     Returns 1 for background, 2.. for nuclei and 0 for the lines between them, which include the
     outermost pixels of the image.
     """
-    basins = cv2.watershed(np.ascontiguousarray(image[..., ::-1]), markers.copy())
-    return np.maximum(basins, 0)
+    basins = cv2.watershed(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), markers.copy())
+    return np.maximum(basins, 0, out=basins)
 
 
 def distance(
@@ -251,10 +251,14 @@ def edge(method: str) -> int:
 
 
 def limits(
-    basins: np.ndarray, frame: int, min_area: int, max_area: int | None, drop_border: bool
+    basins: np.ndarray,
+    areas: np.ndarray,
+    frame: int,
+    min_area: int,
+    max_area: int | None,
+    drop_border: bool,
 ) -> list[tuple[str, np.ndarray]]:
     """By the name of a limit the basins that fail it: (largest basin + 1,) arrays of bool."""
-    areas = np.bincount(basins.ravel(), minlength=2)
     failing = [("min_area", areas < min_area)]
     if max_area is not None:
         failing.append(("max_area", areas > max_area))
@@ -287,12 +291,9 @@ def filtered(
 
 
 def judged(
-    basins: np.ndarray, failing: list[tuple[str, np.ndarray]], keep: np.ndarray | None = None
+    keep: np.ndarray, failing: list[tuple[str, np.ndarray]]
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Which basins stay, (largest basin + 1,) array of bool, and how many each limit dropped."""
-    if keep is None:
-        keep = np.bincount(basins.ravel(), minlength=2) > 0
-        keep[:2] = False
+    """Which of the basins to keep stay, (n,) arrays of bool, and how many each limit dropped."""
     dropped: dict[str, int] = {}
     for name, bad in failing:
         number = np.count_nonzero(keep & bad)
@@ -302,9 +303,11 @@ def judged(
     return keep, dropped
 
 
-def relabelled(basins: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """The basins to keep, numbered 1..n in their order, as int32."""
-    return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[basins]
+def relabelled(basins: np.ndarray, keep: np.ndarray, background: bool = False) -> np.ndarray:
+    """The basins to keep, numbered 1..n in their order, as int32; after 1, background, if wanted."""
+    number = np.where(keep, np.cumsum(keep) + background, 0).astype(np.int32)
+    number[1] = background
+    return looked_up(number, basins)
 
 
 def in_pixels(filters: Sequence[dict], pixel_size_um: float | None) -> list[dict]:

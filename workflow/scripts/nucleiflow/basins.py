@@ -1,16 +1,24 @@
 """Hills of an image: their slopes, the saddles between them, and which of them stand out."""
 
+import functools
+
 import cv2
 import numpy as np
+
+# Rows that are looked at together.
+ROWS = 64
 
 
 def climb(height: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The peak that the steepest way up from each pixel leads to, over 8 neighbours.
 
+    Heights that differ by less than a millionth count as equal. Of a flat top there can be several
+    peaks, whose saddles are as high as they are.
+
     Parameters
     ----------
     height : (Y, X) array of float32
-        Negative outside the mask and in the outermost pixels.
+        Negative outside the mask and in the outermost pixels; below 1e38.
     pixels : (n,) array of int
         Indices of the other pixels in the flat array.
 
@@ -21,44 +29,57 @@ def climb(height: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     peaks : (number of peaks,) array of int
         The index of a pixel at the top of each.
     """
-    # Comparing whole rows is several times as fast as looking up the pixels of the mask. Of ways
-    # equally steep the first one counts, so it has the highest number; a top has a higher one.
-    width = height.shape[1]
-    steps = np.array((-width - 1, -width, 1 - width, -1, 1, width - 1, width, width + 1))
-    highest = cv2.dilate(height, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    way = cv2.compare(height[1:-1, 1:-1], highest, cv2.CMP_EQ) & np.uint8(len(steps) + 1)
-    for number, step in enumerate(steps.tolist()):
-        row, column = divmod(step + width + 1, width)
-        beside = height[row : row + way.shape[0], column : column + way.shape[1]]
-        leads = cv2.compare(beside, highest, cv2.CMP_EQ)
-        np.bitwise_and(leads, np.uint8(len(steps) - number), out=leads)
-        np.maximum(way, leads, out=way)
-    way = cv2.copyMakeBorder(way, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    target = pixels + np.append(0, np.append(steps[::-1], 0))[way.ravel()[pixels]]
-    # What a large image's stage holds at a time is most of its memory.
-    del highest, beside, leads, way
-    top = pixels[target == pixels]
-    flat_tops = np.zeros(height.shape, np.uint8)
-    flat_tops.ravel()[top] = 1
-    # Tops side by side are equally high, so they are one.
-    count, number = cv2.connectedComponents(flat_tops)
-    del flat_tops
-    slope = number.ravel()
-    slope -= 1
-    peaks = np.zeros(count - 1, np.intp)
-    peaks[slope[top]] = top
+    way = _ways(height).ravel()[pixels]
     # By their place among the pixels, each jumps to where the one it points at points.
-    place = np.zeros(height.size, np.int32 if height.size < 1 << 31 else np.intp)
-    place[pixels] = np.arange(pixels.size)
-    target = place[target].astype(np.intp)
-    del place
+    number = np.arange(pixels.size, dtype=np.int32 if pixels.size < 1 << 31 else np.intp)
+    slope = np.full(height.size, -1, number.dtype)
+    slope[pixels] = number
+    target = slope[pixels + _steps(height.shape[1])[way]].astype(np.intp)
+    del way
     while True:
         further = target[target]
         if np.array_equal(further, target):
             break
         target = further
-    slope[pixels] = slope[pixels][target]
-    return slope, peaks
+    tops = np.flatnonzero(target == number)
+    number[tops] = np.arange(tops.size)
+    slope[pixels] = number[target]
+    return slope, pixels[tops]
+
+
+def _ways(height: np.ndarray) -> np.ndarray:
+    """Where in the 3 x 3 pixels around it the highest one is, as a number for `_steps`.
+
+    Rows and columns are counted in threes, so that in any 3 x 3 pixels each has a number of its
+    own. It takes the place of the last four of a height's 24 bits, so that the largest of these
+    tells the number, and no two pixels side by side are equal.
+    """
+    way = np.empty(height.shape, np.uint8)
+    across = np.arange(height.shape[1], dtype=np.int32) % 3
+    # Some rows at a time, whose copies stay in the processor's cache.
+    for row in range(0, len(height), ROWS):
+        first, last = max(row - 1, 0), min(row + ROWS + 1, len(height))
+        own = (np.arange(first, last, dtype=np.int32) % 3 << 2)[:, None] | across
+        # The exponent is one more, as processors may take the smallest numbers for 0.
+        key = height[first:last].view(np.int32) + np.int32(1 << 23)
+        key &= ~np.int32(15)
+        key |= own
+        key = cv2.dilate(key.view(np.float32), np.ones((3, 3), np.uint8)).view(np.int32)
+        key &= 15
+        own <<= 4
+        key |= own
+        way[row : row + ROWS] = key[row - first :][:ROWS]
+    return way
+
+
+@functools.cache
+def _steps(width: int) -> np.ndarray:
+    """By a pixel's own number and that of the highest one, the step to it in the flat array."""
+    number = np.arange(16)
+    down, right = (
+        (part - part[:, None] + 1) % 3 - 1 for part in (number >> 2, number & 3)
+    )
+    return (down * width + right).ravel().astype(np.int32)
 
 
 def saddles(
@@ -69,17 +90,14 @@ def saddles(
     Takes what `climb` takes and gives. Returns the heights of the saddles (n,), from high to low,
     and the numbers of the peaks on both sides, (n,) and (n,).
     """
-    # All pixels of the image at once, as whole rows are compared several times as fast.
-    flat, number, width = height.ravel(), slope.ravel(), height.shape[1]
-    inside = number >= 0
+    flat, own, width = height.ravel(), slope[pixels], height.shape[1]
     found = []
     for step in (1, width - 1, width, width + 1):
-        differs = number[:-step] != number[step:]
-        differs &= inside[:-step]
-        differs &= inside[step:]
-        here = np.flatnonzero(differs)
-        pair = np.sort([number[here], number[here + step]], axis=0)
-        found.append((np.minimum(flat[here], flat[here + step]), *pair))
+        other = slope[step:][pixels]
+        border = np.flatnonzero((other != own) & (other >= 0))
+        here, one, other = pixels[border], own[border], other[border]
+        level = np.minimum(flat[here], flat[here + step])
+        found.append((level, np.minimum(one, other), np.maximum(one, other)))
     level, first, second = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((first, second, -level))
     level, first, second = level[order], first[order], second[order]
@@ -141,23 +159,15 @@ def partition(
 
     Returns
     -------
-    labels : (Y, X) array of int32
-        0 outside of the mask, 1..n.
+    labels : (number of pixels of the mask,) array of int32
+        1..n, in the order of the pixels.
     """
-    surface = cv2.max(surface, 0)
     height = np.full((mask.shape[0] + 2, mask.shape[1] + 2), -1, np.float32)
     np.copyto(height[1:-1, 1:-1], surface, where=mask)
-    del surface
-    pixels = np.flatnonzero(height >= 0)
-    if not pixels.size:
-        return np.zeros(mask.shape, np.int32)
+    pixels = np.flatnonzero(np.pad(mask, 1))
+    height.ravel()[pixels] = np.maximum(height.ravel()[pixels], 0)
     slope, peaks = climb(height, pixels)
     tops = height.ravel()[peaks]
     owner = clear_peaks(tops, *saddles(height, pixels, slope), h, fraction)
     _, number = np.unique(owner, return_inverse=True)
-    shape = height.shape
-    del height
-    # Where there is no slope, it is -1.
-    labels = np.maximum(slope, 0, out=slope)
-    labels[pixels] = (number + 1).astype(np.int32)[slope[pixels]]
-    return np.ascontiguousarray(labels.reshape(shape)[1:-1, 1:-1])
+    return (number + 1).astype(np.int32)[slope[pixels]]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from nucleiflow.counting import occurrences
 from nucleiflow.hulls import hull_area, hulls
 from nucleiflow.regions import surroundings
 from nucleiflow.scale import diameter_of_share
@@ -86,7 +87,7 @@ def merged(
     if touching.first.size == 0:
         return basins
     count = int(basins.max()) + 1
-    area = np.bincount(basins.ravel(), minlength=count).astype(float).tolist()
+    area = occurrences(basins, count).astype(float).tolist()
     # Equal scores are taken from above, whatever the numbers.
     place = np.zeros(count, np.int64)
     place[basins.ravel()[::-1]] = np.arange(basins.size)[::-1]

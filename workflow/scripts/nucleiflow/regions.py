@@ -5,9 +5,6 @@ import numpy as np
 
 from nucleiflow.reduced import enlarged, reduced
 
-# Values are counted in so many classes before they are sorted.
-CLASSES = 64
-
 
 def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> np.ndarray:
     """A quantile of the values under each label.
@@ -35,23 +32,17 @@ def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> n
     label, value = labels.ravel()[inside], values.ravel()[inside].astype(np.float64)
     low = value.min()
     span = (value.max() - low) * (1 + 1e-6) or 1.0
+    # With the label as the whole part of a number and the value as its fraction, one sort does.
     value -= low
     value /= span
-    # In which of some classes of each label the value of that rank is: only that one is sorted.
-    number = label * CLASSES + (value * CLASSES).astype(np.int32)
-    pixels = np.bincount(number, minlength=(count + 1) * CLASSES).reshape(-1, CLASSES)
-    upto = np.cumsum(pixels, axis=1)
-    found = np.flatnonzero(upto[:, -1])
-    rank = np.minimum((upto[:, -1] * q).astype(np.intp), upto[:, -1] - 1)[found]
-    chosen = (upto[found] <= rank[:, None]).sum(axis=1)
-    rank -= upto[found, chosen] - pixels[found, chosen]
-    wanted = np.full(count + 1, -1, number.dtype)
-    wanted[found] = found * CLASSES + chosen
-    some = np.flatnonzero(number == wanted[label])
-    # With the label as the whole part of a number and the value as its fraction, one sort does.
-    key = np.sort(label[some] + value[some])
-    first = np.cumsum(pixels[found, chosen]) - pixels[found, chosen]
-    result[found] = (key[first + rank] - found) * span + low
+    value += label
+    value.sort()
+    pixels = np.bincount(label, minlength=count + 1)
+    found = np.flatnonzero(pixels)
+    pixels = pixels[found]
+    first = np.cumsum(pixels) - pixels
+    rank = np.minimum((pixels * q).astype(np.intp), pixels - 1)
+    result[found] = (value[first + rank] - found) * span + low
     return result
 
 
@@ -125,9 +116,8 @@ def nearest(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distance, places = cv2.distanceTransformWithLabels(
         (~inside).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    owner = np.zeros(int(places.max()) + 1, np.int32)
-    owner[places[inside]] = labels[inside]
-    return owner[places], distance
+    # OpenCV numbers the pixels of regions from 1, in their order.
+    return np.append(np.int32(0), labels[inside])[places], distance
 
 
 def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.ndarray:
@@ -147,24 +137,21 @@ def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.nda
     (Y, X) array of float32
         0 without any ground.
     """
+    # On a smaller image, and of its squares what of them is outside.
+    shrink = max(int(sigma / 3), 1)
     outside = (~objects).astype(np.float32)
-    share = _nearby(outside, sigma)
-    np.maximum(share, np.float32(1e-12), out=share)
+    share = reduced(outside, shrink)
     outside *= image
-    light = _nearby(outside, sigma)
-    return np.divide(light, share, out=light)
+    light = _nearby(reduced(outside, shrink), sigma / shrink)
+    light /= np.maximum(_nearby(share, sigma / shrink), np.float32(1e-12))
+    return enlarged(light, shrink, image.shape)
 
 
 def _nearby(part: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian mean of a float32 image, with a little of one four times as wide, and of all."""
-    ground = None
-    little = float(part.mean()) * np.float32(1e-9)
-    for reach, trust in ((sigma, 1.0), (4 * sigma, 1e-3)):
-        shrink = max(int(reach / 3), 1)
-        blur = max(reach / shrink, 0.3)
-        small = reduced(part, shrink)
-        small = cv2.GaussianBlur(small, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
-        wide = enlarged(small, shrink, part.shape)
-        wide *= np.float32(trust)
-        ground = np.add(little if ground is None else ground, wide, out=wide)
-    return ground
+    shrink, border = max(int(4 * sigma / 3), 1), cv2.BORDER_REPLICATE
+    wide = cv2.GaussianBlur(reduced(part, shrink), (0, 0), 4 * sigma / shrink, borderType=border)
+    mean = enlarged(wide, shrink, part.shape) * np.float32(1e-3)
+    mean += cv2.GaussianBlur(part, (0, 0), max(sigma, 0.3), borderType=border)
+    mean += float(part.mean()) * np.float32(1e-9)
+    return mean

@@ -5,10 +5,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from nucleiflow.counting import looked_up
 from nucleiflow.kernel import structuring_element
 from nucleiflow.labels import border_pixels
 from nucleiflow.regions import nearest, quantiles
 from nucleiflow.runs import parts_of, pixels, runs_of, some_of
+
+# So many pixels are enough to tell how dark the darkest of an image are.
+SAMPLE = 20_000
 
 
 class Relief(NamedTuple):
@@ -55,7 +59,8 @@ def relief_of(basins: np.ndarray, image: np.ndarray, diameter: float) -> Relief:
     without = np.bincount(ring, minlength=count + 1)[1:] < 4
     del near, ring
     if without.any():
-        ground[1:][without] = np.quantile(values, 0.05)
+        some = values.ravel()[:: max(values.size // SAMPLE, 1)]
+        ground[1:][without] = np.quantile(some, 0.05)
     height = np.maximum(quantiles(labels, values, 0.5, count) - ground, 0)
     return Relief(values, owner, distance, ground, height)
 
@@ -85,13 +90,13 @@ def refined(
     """
     cut = (relief.ground + level * relief.height).astype(np.float32)
     owner = np.where(relief.distance > max(reach * diameter, 2), 0, relief.owner)
-    mask = ((relief.values > cut[owner]) & (owner > 0)).view(np.uint8) * np.uint8(255)
+    mask = ((relief.values > looked_up(cut, owner)) & (owner > 0)).view(np.uint8) * np.uint8(255)
     _, outside = cv2.connectedComponents(~mask, connectivity=4)
     closed = np.ones(int(outside.max()) + 1, np.uint8)
     closed[border_pixels(outside)] = 0
     # Component 0 is the nuclei themselves.
     closed[0] = 1
-    filled = closed[outside]
+    filled = looked_up(closed, outside)
     del mask, outside
     kernel = structuring_element("ellipse", 3)
     smooth = cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel)
@@ -123,7 +128,7 @@ def largest_parts(basins: np.ndarray) -> np.ndarray:
 
 
 def is_debris(
-    basins: np.ndarray,
+    areas: np.ndarray,
     relief: Relief,
     diameter: float,
     area: float,
@@ -134,8 +139,8 @@ def is_debris(
 
     Parameters
     ----------
-    basins : (Y, X) array of int32
-        0 and 1 background, 2.. nuclei.
+    areas : (largest basin + 1,) array of int64
+        Pixels of each; 0 and 1 are background, 2.. nuclei.
     relief : Relief
         Of these nuclei, whose outlines may have been others.
     diameter : float
@@ -149,18 +154,18 @@ def is_debris(
         Least area times height, which is what it holds of the stain, as a fraction of a typical
         nucleus.
     """
-    pixels_of = np.bincount(basins.ravel(), minlength=2)
-    pixels_of[:2] = 0
-    bad = np.zeros(pixels_of.size, bool)
-    if not pixels_of.any():
+    areas = areas.copy()
+    areas[:2] = 0
+    bad = np.zeros(areas.size, bool)
+    if not areas.any():
         return bad
     height = relief.height[: bad.size]
     order = np.argsort(height)
-    share = np.cumsum(pixels_of[order])
+    share = np.cumsum(areas[order])
     typical = height[order][np.searchsorted(share, share[-1] / 2)]
     disc = np.pi / 4 * diameter**2
-    bad |= pixels_of < area * disc
+    bad |= areas < area * disc
     bad |= height < contrast * typical
-    bad |= pixels_of * height < content * typical * disc
+    bad |= areas * height < content * typical * disc
     bad[:2] = False
     return bad

@@ -5,7 +5,9 @@ import math
 import cv2
 import numpy as np
 
+from nucleiflow.counting import occurrences
 from nucleiflow.distance import distance_transform
+from nucleiflow.runs import components
 
 SIGMA = 1.0
 # Heights in pixels up to which peaks of the distance are specks and roughness of outlines.
@@ -32,17 +34,33 @@ def diameter(mask: np.ndarray) -> float:
     distance = distance_transform(mask, 5)
     height = cv2.GaussianBlur(distance, (0, 0), SIGMA)
     # In a flat region all pixels are as high as their neighbours; it is one peak.
-    tops = (height == cv2.dilate(height, np.ones((3, 3), np.uint8))) & (height > SPECK) & (mask > 0)
-    _, number = cv2.connectedComponents(tops.astype(np.uint8))
-    places = np.flatnonzero(tops)
-    _, first = np.unique(number.ravel()[places], return_index=True)
+    tops = cv2.compare(height, cv2.dilate(height, np.ones((3, 3), np.uint8)), cv2.CMP_EQ)
+    tops &= mask
+    places = np.flatnonzero((tops > 0) & (height > SPECK))
+    if not places.size:
+        return 0.0
+    _, first = np.unique(groups(places, tops.shape[1]), return_index=True)
     # Blur rounds off the tops; distances are to the middle of a pixel, half a pixel too far.
     heights = np.sort(distance.ravel()[places[first]]).astype(np.float64) - 0.5
-    if not heights.size:
-        return 0.0
     weights = np.cumsum(heights)
     middle = heights[np.searchsorted(weights, weights[-1] / 2)]
     return float(min(2 * middle, min(mask.shape)))
+
+
+def groups(places: np.ndarray, width: int) -> np.ndarray:
+    """Which pixels hang together at sides or corners, as numbers from 0 in the order of the first.
+
+    Takes places in a flat image, few of its pixels in ascending order, and the image's width.
+    """
+    row, column = np.divmod(places, width)
+    # A row longer by one, so that the ends of a row do not touch the next one.
+    wide = row * (width + 1) + column
+    pairs = []
+    for step in (1, width, width + 1, width + 2):
+        beside = np.searchsorted(wide, wide + step)
+        one = np.flatnonzero(wide[np.minimum(beside, wide.size - 1)] == wide + step)
+        pairs.append((one, beside[one]))
+    return components(*np.concatenate(pairs, axis=1), places.size)
 
 
 def diameter_of_share(mask: np.ndarray, markers: np.ndarray) -> float:
@@ -53,5 +71,5 @@ def diameter_of_share(mask: np.ndarray, markers: np.ndarray) -> float:
 
 def median_diameter(labels: np.ndarray) -> float:
     """Diameter in pixels of the disc whose area is the median of that of the labelled objects."""
-    areas = np.bincount(labels.ravel())[1:]
+    areas = occurrences(labels)[1:]
     return float(np.sqrt(np.median(areas[areas > 0]) * 4 / np.pi))

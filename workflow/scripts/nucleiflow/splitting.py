@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from nucleiflow.basins import clear_peaks, climb, saddles
+from nucleiflow.counting import occurrences
 from nucleiflow.distance import distance_transform
 from nucleiflow.hulls import hull_area, hulls
 
@@ -40,7 +41,7 @@ def split_by_shape(
     (Y, X) array of int32
         The same with the parts of a nucleus numbered one after another in its place.
     """
-    areas = np.bincount(basins.ravel(), minlength=2)
+    areas = occurrences(basins, 2)
     areas[:2] = 0
     numbers = np.flatnonzero(areas)
     if numbers.size == 0:
