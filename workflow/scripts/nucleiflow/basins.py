@@ -5,8 +5,8 @@ import functools
 import cv2
 import numpy as np
 
-# Rows that are looked at together.
-ROWS = 64
+# Pixels that are looked at together.
+STRIP = 1 << 16
 
 
 def climb(height: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +57,9 @@ def _ways(height: np.ndarray) -> np.ndarray:
     way = np.empty(height.shape, np.uint8)
     across = np.arange(height.shape[1], dtype=np.int32) % 3
     # Some rows at a time, whose copies stay in the processor's cache.
-    for row in range(0, len(height), ROWS):
-        first, last = max(row - 1, 0), min(row + ROWS + 1, len(height))
+    rows = max(STRIP // height.shape[1], 16)
+    for row in range(0, len(height), rows):
+        first, last = max(row - 1, 0), min(row + rows + 1, len(height))
         own = (np.arange(first, last, dtype=np.int32) % 3 << 2)[:, None] | across
         # The exponent is one more, as processors may take the smallest numbers for 0.
         key = height[first:last].view(np.int32) + np.int32(1 << 23)
@@ -68,7 +69,7 @@ def _ways(height: np.ndarray) -> np.ndarray:
         key &= 15
         own <<= 4
         key |= own
-        way[row : row + ROWS] = key[row - first :][:ROWS]
+        way[row : row + rows] = key[row - first :][:rows]
     return way
 
 
@@ -163,9 +164,11 @@ def partition(
         1..n, in the order of the pixels.
     """
     height = np.full((mask.shape[0] + 2, mask.shape[1] + 2), -1, np.float32)
-    np.copyto(height[1:-1, 1:-1], surface, where=mask)
-    pixels = np.flatnonzero(np.pad(mask, 1))
-    height.ravel()[pixels] = np.maximum(height.ravel()[pixels], 0)
+    np.copyto(height[1:-1, 1:-1], cv2.max(surface, 0), where=mask)
+    framed = np.zeros(height.shape, bool)
+    framed[1:-1, 1:-1] = mask
+    pixels = np.flatnonzero(framed)
+    del framed
     slope, peaks = climb(height, pixels)
     tops = height.ravel()[peaks]
     owner = clear_peaks(tops, *saddles(height, pixels, slope), h, fraction)
