@@ -85,7 +85,7 @@ def find_markers(
     possible = dilated(mask, **sure_background)
     unknown = cv2.subtract(possible, foreground)
     markers = labels + 1
-    markers[unknown == 255] = 0
+    np.copyto(markers, 0, where=unknown > 0)
     return {
         "distance": distance,
         "sure_foreground": foreground,

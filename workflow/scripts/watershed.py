@@ -304,7 +304,7 @@ def judged(
 
 
 def relabelled(basins: np.ndarray, keep: np.ndarray, background: bool = False) -> np.ndarray:
-    """The basins to keep, numbered 1..n in their order, as int32; after 1, background, if wanted."""
+    """The basins to keep, numbered in their order from 1, or after a background that is 1."""
     number = np.where(keep, np.cumsum(keep) + background, 0).astype(np.int32)
     number[1] = background
     return looked_up(number, basins)

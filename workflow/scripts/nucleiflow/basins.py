@@ -77,9 +77,7 @@ def _ways(height: np.ndarray) -> np.ndarray:
 def _steps(width: int) -> np.ndarray:
     """By a pixel's own number and that of the highest one, the step to it in the flat array."""
     number = np.arange(16)
-    down, right = (
-        (part - part[:, None] + 1) % 3 - 1 for part in (number >> 2, number & 3)
-    )
+    down, right = ((part - part[:, None] + 1) % 3 - 1 for part in (number >> 2, number & 3))
     return (down * width + right).ravel().astype(np.int32)
 
 
