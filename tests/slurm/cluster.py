@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -84,9 +85,17 @@ class Cluster:
         """Start slurmctld, with the jobs that it knew when it was stopped."""
         self._run("slurmctld", "slurmctld", "-D", "-f", self.folder / "slurm.conf")
 
-    def stop_controller(self) -> None:
-        """Stop slurmctld as an administrator does; jobs go on meanwhile."""
+    @contextlib.contextmanager
+    def without_controller(self, seconds: float) -> Iterator[None]:
+        """Stop slurmctld as an administrator does, and start it so long after the block.
+
+        Jobs go on meanwhile.
+        """
         _end(self.daemons.pop("slurmctld"))
+        yield
+        time.sleep(seconds)
+        self.start_controller()
+        self.wait_until_answers()
 
     def wait_until_answers(self) -> None:
         """Wait until slurmctld answers, and has heard of all nodes."""

@@ -1,7 +1,6 @@
 """What happens to runs on a cluster: the tables must be those of an undisturbed run."""
 
 import signal
-import time
 
 from cluster import NODES, wait_until
 from cluster_runs import (
@@ -111,10 +110,8 @@ def test_second_person_is_sent_away_and_squeue_has_no_answer(
         # What starts its step while the controller is away fails, and is run again.
         wait_until(lambda: begun(clone) == 2, 60, "both jobs are at work")
         # Longer than questions are asked without an answer.
-        slurm.stop_controller()
-        time.sleep(60)
-        slurm.start_controller()
-        slurm.wait_until_answers()
+        with slurm.without_controller(60):
+            pass
         assert_done(process.wait(SECONDS), clone)
     assert_same(tables(clone / "results"), few_tables)
     jobs = slurm.jobs_after(earlier)

@@ -122,11 +122,8 @@ def test_controller_is_away_for_a_minute(accounting, clone, few, few_tables, tmp
     run = main_process(slurm, clone, "tables", "--config", *few, options=OFTEN, commands=commands)
     with run as process:
         wait_until(lambda: begun(clone), 120, "a job is at work")
-        slurm.stop_controller()
-        (tmp_path / "away").touch()
-        time.sleep(60)
-        slurm.start_controller()
-        slurm.wait_until_answers()
+        with slurm.without_controller(60):
+            (tmp_path / "away").touch()
         assert_done(process.wait(SECONDS), clone)
     assert_same(tables(clone / "results"), few_tables)
     jobs = slurm.jobs_after(earlier)
