@@ -161,7 +161,7 @@ def test_what_is_debris_by_hand():
     for key, limit in (("area", 0.2037), ("contrast", 0.5), ("content", 0.1019)):
         for change, dropped in ((-0.001, False), (0.001, True)):
             limits = none | {key: limit + change}
-            relief = relief_of(basins, image, 20.0)
+            relief = relief_of(basins, image, 20.0, 0.0)
             bad = is_debris(occurrences(basins), relief, 20.0, **limits)
             assert bad.tolist() == [False, False, False, False, dropped], (key, change)
 
@@ -170,7 +170,7 @@ def test_refining_puts_outlines_half_way():
     image, truth = field([(50, 50, 14, 500), (50, 79, 14, 250), (120, 120, 14, 100)], blur=2)
     wide = cv2.dilate(truth.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.int32)
     basins = np.where(wide > 0, wide + 1, 1)
-    result = refined(basins, relief_of(basins, image, 28.0), 28.0, 0.47, 0.4)
+    result = refined(basins, relief_of(basins, image, 28.0, 0.4), 0.47)
     before, after = (
         [iou(found == number + 1, truth == number) for number in (1, 2, 3)]
         for found in (basins, result)

@@ -10,6 +10,7 @@ import numpy as np
 
 from nucleiflow.basins import clear_peaks, climb, partition, saddles
 from nucleiflow.batch import Batch, open_batch
+from nucleiflow.counting import looked_up
 from nucleiflow.distance import distance_transform
 from nucleiflow.field import View
 from nucleiflow.images import ImageError
@@ -231,7 +232,8 @@ def pieces(
         return np.zeros(mask.shape, np.int32)
     diameter = max(diameter, LEAST_DIAMETER)
     labels, net = cut_in_pieces(image, mask, distance, diameter)
-    return merge(find_pieces(labels, net, distance), diameter, bias)[labels].astype(np.int32)
+    number = merge(find_pieces(labels, net, distance), diameter, bias)
+    return looked_up(number.astype(np.int32), labels)
 
 
 METHODS = {
@@ -252,19 +254,19 @@ def cut_in_pieces(
 
     Takes (Y, X) arrays. Returns int32 labels, 0 background and 1..n, and float32.
     """
-    inside, values = mask > 0, image.astype(np.float32)
+    values = image.astype(np.float32)
     around = cv2.dilate(mask, structuring_element("rectangle", 3)) > 0
     values -= surroundings(values, around, 0.75 * diameter)
     del around
-    waists = partition(cv2.GaussianBlur(distance, (0, 0), 1), inside, h=0.15)
+    waists = partition(cv2.GaussianBlur(distance, (0, 0), 1), mask, h=0.15)
     blur = max(0.105 * diameter, 0.5)
-    lines = partition(cv2.GaussianBlur(values, (0, 0), blur), inside, fraction=0.03)
+    lines = partition(cv2.GaussianBlur(values, (0, 0), blur), mask, fraction=0.03)
     both = waists.astype(np.int64) * (int(lines.max()) + 1) + lines
     # Most pixels are as the one before.
     first = np.flatnonzero(np.diff(both, prepend=-1))
     _, number = np.unique(both[first], return_inverse=True)
     labels = np.zeros(mask.shape, np.int32)
-    labels[inside] = np.repeat(number + 1, np.diff(first, append=both.size))
+    labels[mask > 0] = np.repeat(number + 1, np.diff(first, append=both.size))
     return labels, values
 
 

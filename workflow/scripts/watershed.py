@@ -29,20 +29,33 @@ def watershed(
     markers: np.ndarray,
     method: str,
     options: dict,
-    background: bool,
-    min_area: int,
-    max_area: int | None,
-    drop_border: bool,
     split: dict | None = None,
     merge: dict | None = None,
-    refine: dict | None = None,
-    debris: dict | None = None,
-    filters: Sequence[dict] = (),
     preprocessed: np.ndarray | None = None,
-    raw: np.ndarray | None = None,
     diameter: float | None = None,
+    **judging,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Grow the seeds to nuclei, split and merge them by rules, and drop some.
+
+    Takes what `grown` and `chosen` take, and returns what `chosen` does.
+    """
+    known = {"preprocessed": preprocessed, "diameter": diameter}
+    basins = grown(image, mask, markers, method, options, split, merge, **known)
+    return chosen(basins, method, **judging, **known)
+
+
+def grown(
+    image: np.ndarray | None,
+    mask: np.ndarray,
+    markers: np.ndarray,
+    method: str,
+    options: dict,
+    split: dict | None = None,
+    merge: dict | None = None,
+    preprocessed: np.ndarray | None = None,
+    diameter: float | None = None,
+) -> np.ndarray:
+    """Grow the seeds to nuclei, and split and merge them by rules.
 
     Parameters
     ----------
@@ -53,23 +66,61 @@ def watershed(
         1 background, 2 and more seeds, 0 unknown.
     method, options
         The name of a function below and its arguments.
+    split, merge : dict
+        Arguments of `split_by_shape` and `merged`; nothing is done where their limits are None.
+    preprocessed : (Y, X) array of numbers, or None
+        Flooded by `intensity` and `combined`; looked at by a merge by saddles.
+    diameter : float or None
+        Typical diameter of the nuclei in pixels; None or 0 for that of the median area.
+
+    Returns
+    -------
+    basins : (Y, X) array of int32
+        0 and 1 background, 2.. nuclei.
+    """
+    surface = image if method == "opencv" else preprocessed
+    basins = METHODS[method](surface, mask, markers, **options)
+    if split and split["solidity"] is not None:
+        basins = split_by_shape(basins, **split, diameter=diameter)
+    if merge and (merge["solidity"], merge["saddle"]) != (None, None):
+        basins = merged(basins, mask, preprocessed, **merge)
+    return basins
+
+
+def chosen(
+    basins: np.ndarray,
+    method: str,
+    background: bool,
+    min_area: int,
+    max_area: int | None,
+    drop_border: bool,
+    refine: dict | None = None,
+    debris: dict | None = None,
+    filters: Sequence[dict] = (),
+    preprocessed: np.ndarray | None = None,
+    raw: np.ndarray | None = None,
+    diameter: float | None = None,
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Draw the outlines of nuclei anew, and drop some.
+
+    Parameters
+    ----------
+    basins, method
+        What `grown` returned, and by which method.
     background : bool
         Make the background object 1. Rules and filters do not touch it.
     min_area, max_area : int, or None for no limit
         Nuclei with fewer or more pixels are dropped.
     drop_border : bool
         Drop nuclei that touch the edge of the image.
-    split, merge : dict
-        Arguments of `split_by_shape` and `merged`; nothing is done where their limits are None.
     refine : dict
-        Arguments of `refined`; nothing is done where `level` is None.
+        `reach` of `relief_of` and `level` of `refined`; nothing is done where `level` is None.
     debris : dict
         Arguments of `is_debris`.
     filters : sequence of dict
         `{property, min, max}` in pixels, units of the image or radians; None for no limit.
     preprocessed : (Y, X) array of numbers, or None
-        Flooded by `intensity` and `combined`; looked at by a merge by saddles, by `refine` and by
-        `debris`.
+        Looked at by `refine` and by `debris`.
     raw : (Y, X) array of numbers, or None
         What filters of intensities measure.
     diameter : float or None
@@ -83,19 +134,13 @@ def watershed(
         How many nuclei each limit dropped, by its name; those that two would drop count for the
         first: `debris`, `min_area`, `max_area`, `drop_border`, and filters in their order.
     """
-    surface = image if method == "opencv" else preprocessed
-    basins = METHODS[method](surface, mask, markers, **options)
-    if split and split["solidity"] is not None:
-        basins = split_by_shape(basins, **split, diameter=diameter)
-    if merge and (merge["solidity"], merge["saddle"]) != (None, None):
-        basins = merged(basins, mask, preprocessed, **merge)
     redraw, sort_out = bool(refine and refine["level"] is not None), any((debris or {}).values())
     relief = None
     if (redraw or sort_out) and (basins > 1).any():
         typical = diameter or median_diameter(np.where(basins > 1, basins, 0))
-        relief = relief_of(basins, preprocessed, typical)
+        relief = relief_of(basins, preprocessed, typical, refine["reach"] if redraw else 0)
     if redraw and relief is not None:
-        basins = refined(basins, relief, typical, **refine)
+        basins = refined(basins, relief, refine["level"])
     areas = occurrences(basins, 2)
     failing = limits(basins, areas, edge(method), min_area, max_area, drop_border)
     if sort_out and relief is not None:
@@ -325,11 +370,11 @@ def compute(item, settings: dict) -> dict:
     """One image of the batch."""
     settings = dict(settings)
     image = preprocessed = raw = side = None
-    mask, method = item.read("mask"), settings["method"]
+    method = settings["method"]
     view, illumination = settings.pop("view"), settings.pop("illumination", None)
     if "pixel_size_um" in settings:
         stated = settings.pop("pixel_size_um")
-        side = side_of_pixel(item.record, mask.shape, stated, view["crop"])
+        side = side_of_pixel(item.record, item.read("mask").shape, stated, view["crop"])
     filters = in_pixels(settings.pop("filters"), side)
     by_intensity = any(of_intensity(each["property"]) for each in filters)
     if (
@@ -347,16 +392,11 @@ def compute(item, settings: dict) -> dict:
             if by_intensity:
                 even = corrected(field, illumination, item.record, exact=True)
                 raw = even.image(field.segmented())
-    labels, dropped = watershed(
-        image,
-        mask,
-        item.read("markers"),
-        **settings,
-        filters=filters,
-        preprocessed=preprocessed,
-        raw=raw,
-        diameter=item.record.get("diameter"),
-    )
+    known = {"preprocessed": preprocessed, "diameter": item.record.get("diameter")}
+    growing = {name: settings.pop(name) for name in ("options", "split", "merge")}
+    # What a large image's stage holds at a time is most of its memory: mask and markers go now.
+    basins = grown(image, item.read("mask"), item.read("markers"), method, **growing, **known)
+    labels, dropped = chosen(basins, **settings, filters=filters, raw=raw, **known)
     item.facts["objects"] = int(labels.max())
     item.facts["dropped"] = ", ".join(f"{name} {number}" for name, number in dropped.items())
     return {"labels": labels}

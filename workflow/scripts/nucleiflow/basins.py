@@ -31,9 +31,8 @@ def climb(height: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     way = _ways(height).ravel()[pixels]
     # By their place among the pixels, each jumps to where the one it points at points.
-    number = np.arange(pixels.size, dtype=np.int32 if pixels.size < 1 << 31 else np.intp)
-    slope = np.full(height.size, -1, number.dtype)
-    slope[pixels] = number
+    slope = np.full(height.size, -1, np.int32 if pixels.size < 1 << 31 else np.intp)
+    slope[pixels] = np.arange(pixels.size)
     target = slope[pixels + _steps(height.shape[1])[way]].astype(np.intp)
     del way
     while True:
@@ -41,6 +40,7 @@ def climb(height: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarra
         if np.array_equal(further, target):
             break
         target = further
+    number = np.arange(pixels.size, dtype=slope.dtype)
     tops = np.flatnonzero(target == number)
     number[tops] = np.arange(tops.size)
     slope[pixels] = number[target]
@@ -151,7 +151,7 @@ def partition(
     ----------
     surface : (Y, X) array of float32
         What lies below 0 counts as 0.
-    mask : (Y, X) array of bool
+    mask : (Y, X) array of bool, or of uint8, 0 outside
     h, fraction : float
         A peak stands out if it rises above the saddle to any higher one by more than `h` plus
         this fraction of its height.
@@ -161,10 +161,13 @@ def partition(
     labels : (number of pixels of the mask,) array of int32
         1..n, in the order of the pixels.
     """
-    height = np.full((mask.shape[0] + 2, mask.shape[1] + 2), -1, np.float32)
-    np.copyto(height[1:-1, 1:-1], cv2.max(surface, 0), where=mask)
-    framed = np.zeros(height.shape, bool)
+    framed = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), bool)
     framed[1:-1, 1:-1] = mask
+    height = np.full(framed.shape, -1, np.float32)
+    np.copyto(height[1:-1, 1:-1], surface, where=framed[1:-1, 1:-1])
+    # What a large image's stage holds at a time is most of its memory.
+    del surface
+    np.maximum(height, 0, out=height, where=framed)
     pixels = np.flatnonzero(framed)
     del framed
     slope, peaks = climb(height, pixels)

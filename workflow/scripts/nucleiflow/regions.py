@@ -6,18 +6,20 @@ import numpy as np
 from nucleiflow.reduced import enlarged, reduced
 
 
-def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> np.ndarray:
+def quantiles(
+    labels: np.ndarray, values: np.ndarray, q: float, count: int, first: int = 1
+) -> np.ndarray:
     """A quantile of the values under each label.
 
     Parameters
     ----------
     labels : array of int32
-        0 background, 1..count regions, which may have no pixel.
+        Regions up to `count`, which may have no pixel; below `first`, background.
     values : array of numbers, of the same shape
     q : float
         From 0 to 1. It is the value of that rank, without interpolation, to nine digits of the
         range of all values.
-    count : int
+    count, first : int
 
     Returns
     -------
@@ -25,7 +27,7 @@ def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> n
         0 for regions without pixels.
     """
     # Of bool it is several times as fast.
-    inside = np.flatnonzero(labels > 0)
+    inside = np.flatnonzero(labels >= first)
     result = np.zeros(count + 1)
     if inside.size == 0:
         return result
@@ -40,9 +42,9 @@ def quantiles(labels: np.ndarray, values: np.ndarray, q: float, count: int) -> n
     pixels = np.bincount(label, minlength=count + 1)
     found = np.flatnonzero(pixels)
     pixels = pixels[found]
-    first = np.cumsum(pixels) - pixels
+    begins = np.cumsum(pixels) - pixels
     rank = np.minimum((pixels * q).astype(np.intp), pixels - 1)
-    result[found] = (value[first + rank] - found) * span + low
+    result[found] = (value[begins + rank] - found) * span + low
     return result
 
 
@@ -98,13 +100,14 @@ def ellipticity(sums: np.ndarray) -> np.ndarray:
     return np.minimum(area / (4 * np.pi * np.sqrt(np.maximum(spread, 1e-9))), 1)
 
 
-def nearest(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(labels: np.ndarray, first: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The region nearest to each pixel.
 
     Parameters
     ----------
     labels : (Y, X) array of int32
-        0 background; some region must be there.
+        Below `first`, background; some region must be there.
+    first : int
 
     Returns
     -------
@@ -112,7 +115,7 @@ def nearest(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distance : (Y, X) array of float32
         In pixels, 0 inside of regions; right to some percent, as OpenCV's 5 x 5 mask.
     """
-    inside = labels > 0
+    inside = labels >= first
     distance, places = cv2.distanceTransformWithLabels(
         (~inside).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )

@@ -20,22 +20,21 @@ class Relief(NamedTuple):
 
     Attributes
     ----------
-    values : (Y, X) array of float32
+    values : (Y, X) array of numbers
         The image.
-    owner, distance : (Y, X) arrays of int32 and float32
-        The nucleus nearest to each pixel, and how far it is in pixels.
+    owner : (Y, X) array of int32
+        The nucleus nearest to each pixel, 0 where none is near.
     ground, height : (largest label + 1,) arrays of float64
         The intensity around each nucleus, and how far its median lies above that.
     """
 
     values: np.ndarray
     owner: np.ndarray
-    distance: np.ndarray
     ground: np.ndarray
     height: np.ndarray
 
 
-def relief_of(basins: np.ndarray, image: np.ndarray, diameter: float) -> Relief:
+def relief_of(basins: np.ndarray, image: np.ndarray, diameter: float, reach: float) -> Relief:
     """How far nuclei rise above the ground.
 
     The ground is the third decile in a ring of 0.3 diameters, a pixel away from the outline, as
@@ -49,25 +48,28 @@ def relief_of(basins: np.ndarray, image: np.ndarray, diameter: float) -> Relief:
     image : (Y, X) array of numbers
     diameter : float
         Of a typical nucleus in pixels.
+    reach : float
+        How far from a nucleus what is nearest to it belongs to it, in diameters.
     """
-    labels, values = np.where(basins > 1, basins, 0), image.astype(np.float32)
-    count = int(labels.max())
-    owner, distance = nearest(labels)
+    count = int(basins.max())
+    owner, distance = nearest(basins, first=2)
     near = (distance > 1.5) & (distance <= 1 + max(0.3 * diameter, 2))
     ring = owner[near]
-    ground = quantiles(ring, values[near], 0.3, count)
-    without = np.bincount(ring, minlength=count + 1)[1:] < 4
+    ground = quantiles(ring, image[near], 0.3, count)
+    without = np.bincount(ring, minlength=count + 1) < 4
+    without[:2] = False
+    # What a large image's stage holds at a time is most of its memory.
     del near, ring
     if without.any():
-        some = values.ravel()[:: max(values.size // SAMPLE, 1)]
-        ground[1:][without] = np.quantile(some, 0.05)
-    height = np.maximum(quantiles(labels, values, 0.5, count) - ground, 0)
-    return Relief(values, owner, distance, ground, height)
+        some = image.ravel()[:: max(image.size // SAMPLE, 1)]
+        ground[without] = np.quantile(some, 0.05)
+    np.copyto(owner, 0, where=distance > max(reach * diameter, 2))
+    del distance
+    height = np.maximum(quantiles(basins, image, 0.5, count, first=2) - ground, 0)
+    return Relief(image, owner, ground, height)
 
 
-def refined(
-    basins: np.ndarray, relief: Relief, diameter: float, level: float, reach: float
-) -> np.ndarray:
+def refined(basins: np.ndarray, relief: Relief, level: float) -> np.ndarray:
     """Draw the outline of each nucleus anew, half-way between it and the ground around it.
 
     Parameters
@@ -75,13 +77,9 @@ def refined(
     basins : (Y, X) array of int32
         0 and 1 background, 2.. nuclei.
     relief : Relief
-        Of these nuclei.
-    diameter : float
-        Of a typical nucleus in pixels.
+        Of these nuclei, which end where nothing is theirs.
     level : float
         From 0, the ground, to 1, the median of the nucleus.
-    reach : float
-        How far from its present outline a nucleus may end, in diameters.
 
     Returns
     -------
@@ -89,8 +87,9 @@ def refined(
         Nuclei in one piece (4-connected) without holes or hairs; some can be gone.
     """
     cut = (relief.ground + level * relief.height).astype(np.float32)
-    owner = np.where(relief.distance > max(reach * diameter, 2), 0, relief.owner)
-    mask = ((relief.values > looked_up(cut, owner)) & (owner > 0)).view(np.uint8) * np.uint8(255)
+    mask = relief.values > looked_up(cut, relief.owner)
+    mask &= relief.owner > 0
+    mask = mask.view(np.uint8) * np.uint8(255)
     _, outside = cv2.connectedComponents(~mask, connectivity=4)
     closed = np.ones(int(outside.max()) + 1, np.uint8)
     closed[border_pixels(outside)] = 0
@@ -101,8 +100,8 @@ def refined(
     kernel = structuring_element("ellipse", 3)
     smooth = cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel)
     result = np.minimum(basins, 1)
-    np.copyto(result, owner, where=smooth > 0)
-    del owner, filled, smooth
+    np.copyto(result, relief.owner, where=smooth > 0)
+    del filled, smooth
     return largest_parts(result)
 
 
