@@ -1,8 +1,10 @@
 """Memory of the jobs of each stage, in bytes of a decoded image a thread, and what they ask for.
 
 A job is a process with its workers, and Snakemake's that started it. Its memory is the most that
-all of them held together at one time, as Linux tells every 50 milliseconds (RSS of /proc). Pages
-that several share count for each, as in Slurm's efficiency report. Linux only.
+all of them held together at one time, as Linux tells every 50 milliseconds. Pages that several
+share count once (PSS of /proc), as in the control groups that hold Slurm's jobs to their memory.
+What is asked is compared with more: each such page counted for each process (RSS), as in Slurm's
+efficiency report. Linux only.
 
 By default one worker on images of 2048 x 2048 and of 4096 x 4096 pixels, 16-bit, four of each,
 then a batch of many small images, of which the first tenth of the time is compared with the last.
@@ -52,18 +54,21 @@ def main() -> None:
     held = _report(256, arguments.many, arguments.threads)
     print("A batch's memory in MB, at most in the first and the last tenth of its time:")
     for stage, values in held.items():
-        tenth = max(len(values) // 10, 1)
+        values, tenth = [once for once, _ in values], max(len(values) // 10, 1)
         print(f"  {stage:12}{max(values[:tenth]):8.0f}{max(values[-tenth:]):8.0f}")
 
 
 def _report(
     size: int, count: int, threads: int, config: Sequence[str] = ()
-) -> dict[str, list[float]]:
-    """Print what the stages hold on so many images; give it back, in MB, in the order of time."""
+) -> dict[str, list[tuple[float, float]]]:
+    """Print what the stages hold on so many images; give it back, in MB, in the order of time.
+
+    Shared pages are counted once in the first number, and for each process in the second.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _write(folder / "images", size, count)
-        held: dict[str, list[float]] = defaultdict(list)
+        held: dict[str, list[tuple[float, float]]] = defaultdict(list)
         done = threading.Event()
         watcher = threading.Thread(target=_watch, args=(held, done))
         watcher.start()
@@ -84,10 +89,10 @@ def _report(
     how = f", {' '.join(config)}" if config else ""
     print(f"{count} images of {size} x {size}, {image:.1f} MB each, {threads} threads{how}:")
     for stage in (stage for stage in STAGES if held[stage]):
-        most = max(held[stage])
+        once, each = map(max, zip(*held[stage], strict=True))
         print(
-            f"  {stage:12}{most:8.0f} MB, 250 MB and {(most - 250) / image / threads:5.1f} images "
-            f"a thread; asked {asked[stage]:.0f} MB, {asked[stage] / most:.2f} x"
+            f"  {stage:12}{once:8.0f} MB, 250 MB and {(once - 250) / image / threads:5.1f} images "
+            f"a thread; asked {asked[stage]:.0f} MB, {asked[stage] / each:.2f} x {each:.0f} MB"
         )
     return {stage: held[stage] for stage in STAGES if held[stage]}
 
@@ -110,13 +115,14 @@ def _write(folder: Path, size: int, count: int) -> None:
         tifffile.imwrite(folder / f"{index:04}.tif", shifted, photometric="minisblack")
 
 
-def _watch(held: dict[str, list[float]], done: threading.Event) -> None:
+def _watch(held: dict[str, list[tuple[float, float]]], done: threading.Event) -> None:
     """Note what the job of a stage holds, until nothing more runs."""
     while not done.is_set():
         jobs = _descendants(os.getpid())
         stage = next(filter(None, map(_stage, jobs)), None)
         if stage:
-            held[stage].append(sum(map(_memory, jobs)))
+            once, each = map(sum, zip(*map(_memory, jobs), strict=True))
+            held[stage].append((once, each))
         time.sleep(SECONDS)
 
 
@@ -147,13 +153,14 @@ def _stage(process: int) -> str | None:
     )
 
 
-def _memory(process: int) -> float:
-    """MB of a process; 0 of one that has ended."""
+def _memory(process: int) -> tuple[float, float]:
+    """MB of a process, its share of what several hold and all of it; 0 of one that has ended."""
     try:
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
     except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return 0.0, 0.0
+    found = dict(re.findall(r"^(Pss|Rss):\s+(\d+) kB$", text, re.M))
+    return int(found.get("Pss", 0)) / 1024, int(found.get("Rss", 0)) / 1024
 
 
 def _asked(folder: Path, threads: int, config: Sequence[str]) -> dict[str, float]:
