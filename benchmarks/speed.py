@@ -61,7 +61,7 @@ def main() -> None:
             shutil.copytree(arguments.data, folder / "images")
         else:
             cost([*script, "--part", "simulate"], folder)
-        _halve(folder)
+        halve(folder)
         if arguments.threads:
             _compare_threads(folder, arguments.preset)
         else:
@@ -73,13 +73,13 @@ def _compare(folder: Path, script: list[str], preset: str | None) -> None:
     found, rows = {}, {}
     for share in (2, 1):
         part = [*script, "--share", str(share), "--part"]
-        found["workflow", share] = cost(_workflow(folder, preset, share), folder)
+        found["workflow", share] = cost(workflow_command(folder, preset, share), folder)
         found["loop", share] = cost([*part, "loop"], folder)
         found["workshop", share] = cost([*part, "workshop"], folder)
         results = folder / f"results{share}" / "objects.csv"
         rows[share] = results.read_bytes().count(b"\n") - 1
         _same(rows[share], (folder / "loop.csv").read_bytes().count(b"\n") - 1)
-    whole, half = (_megapixels(folder, share) for share in (1, 2))
+    whole, half = (megapixels(folder, share) for share in (1, 2))
     print(f"{len(_files(folder, 1))} images, {whole:.1f} megapixels, {rows[1]} objects")
     print("CPU seconds a megapixel, over those of the loop, over those of the workshop")
     for what in ("whole", "an image"):
@@ -96,7 +96,7 @@ def _compare_threads(folder: Path, preset: str | None) -> None:
     """Wall seconds of the stages with one and with two threads, by their benchmark files."""
     seconds = {}
     for threads in (1, 2):
-        command = _workflow(folder, preset, 1, threads)
+        command = workflow_command(folder, preset, 1, threads)
         cost([*command, "--set-threads", *(f"{stage}={threads}" for stage in STAGES)], folder)
         # With as many cores as threads, the stages of several batches run one after another.
         seconds[threads] = {
@@ -117,7 +117,7 @@ def _wall(path: Path) -> float:
     return float(dict(zip(names, values, strict=True))["s"])
 
 
-def _workflow(folder: Path, preset: str | None, share: int, cores: int = 1) -> list[str]:
+def workflow_command(folder: Path, preset: str | None, share: int, cores: int = 1) -> list[str]:
     """The command of the workflow on all images, or on half of them."""
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"]
     command += ["--snakefile", str(ROOT / "Snakefile")]
@@ -129,7 +129,7 @@ def _workflow(folder: Path, preset: str | None, share: int, cores: int = 1) -> l
     ]
 
 
-def _halve(folder: Path) -> None:
+def halve(folder: Path) -> None:
     """Every second image of each size in a directory of its own, as hard links.
 
     Symbolic ones would lead out of the dataset, where the workflow follows none.
@@ -140,7 +140,7 @@ def _halve(folder: Path) -> None:
         link.hardlink_to(path)
 
 
-def _megapixels(folder: Path, share: int) -> float:
+def megapixels(folder: Path, share: int) -> float:
     from stages import read
 
     return sum(read(path).size for path in _files(folder, share)) / 1e6

@@ -1,0 +1,78 @@
+"""CPU seconds a megapixel of CellProfiler, and of the workflow with its default config.
+
+Both read the same images, on one core each; CellProfiler has one worker. The cost of an image more
+is the difference between a run on all images and one on half of them, over the other half. Runs of
+both take turns, and each counts with its median.
+
+CellProfiler 4.2 is not among what this project installs, as it needs Python 3.9 and Java: --python
+names an interpreter that has it, and JAVA_HOME a Java. `pip install cellprofiler==4.2.8` in an
+environment of its own is enough, without wxPython and mysqlclient, too.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from measured import cost
+from speed import halve, megapixels, workflow_command
+
+HERE = Path(__file__).resolve().parent
+# As the workflow's workers: no library has threads of its own.
+ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def main() -> None:
+    """Run both and print what they cost."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--python", type=Path, help="an interpreter that has CellProfiler 4.2")
+    parser.add_argument("--data", type=Path, required=True, help="directory with images")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (3)")
+    arguments = parser.parse_args()
+    if arguments.python is None:
+        print("CellProfiler: skipped, --python names no interpreter that has it")
+        return
+    os.environ |= ALONE
+    told = "import importlib.metadata as m; print(m.version('cellprofiler'))"
+    version = subprocess.run(
+        [arguments.python, "-c", told], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        shutil.copytree(arguments.data, folder / "images")
+        halve(folder)
+        pipeline = folder / "pipeline.cppipe"
+        cost([str(arguments.python), str(HERE / "versus_pipeline.py"), str(pipeline)], folder)
+        spent: dict[tuple[str, int], list[float]] = {}
+        for _ in range(arguments.rounds):
+            for share in (2, 1):
+                images, results = ("images" if share == 1 else "half"), folder / f"results{share}"
+                theirs = [str(arguments.python), "-m", "cellprofiler", "-c", "-r", "-p"]
+                theirs += [str(pipeline), "-i", images, "-o", f"cellprofiler{share}"]
+                for name, command in (
+                    ("CellProfiler", theirs),
+                    ("workflow", workflow_command(folder, None, share)),
+                ):
+                    for left in (results, folder / f"cellprofiler{share}"):
+                        shutil.rmtree(left, ignore_errors=True)
+                    spent.setdefault((name, share), []).append(cost(command, folder).cpu)
+        whole, half = (megapixels(folder, share) for share in (1, 2))
+    print(f"{whole:.1f} megapixels, CellProfiler {version}, {arguments.rounds} rounds")
+    print("CPU seconds a megapixel, and how many times those of the workflow")
+    middle = {key: median(values) for key, values in spent.items()}
+    for what in ("whole", "an image"):
+        each = {}
+        for name in ("CellProfiler", "workflow"):
+            all_, some = middle[name, 1], middle[name, 2]
+            each[name] = all_ / whole if what == "whole" else (all_ - some) / (whole - half)
+        for name, value in each.items():
+            print(f"  {what:10}{name:14}{value:8.3f}{value / each['workflow']:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
