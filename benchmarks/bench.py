@@ -41,6 +41,7 @@ PARTS = {
     "speed": Part("speed"),
     "speed-small": Part("speed", None, ("--data", SMALL)),
     "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures")),
+    "speed-cellprofiler": Part("versus_cellprofiler", None, ("--data", SMALL)),
     "speed-threads": Part("speed", None, ("--threads",)),
     "memory": Part("memory", ("--many", "30"), ()),
     "memory-large": Part("memory", None, ("--large",)),

@@ -4,9 +4,9 @@ Both read the same images, on one core each; CellProfiler has one worker. The co
 is the difference between a run on all images and one on half of them, over the other half. Runs of
 both take turns, and each counts with its median.
 
-CellProfiler 4.2 is not among what this project installs, as it needs Python 3.9 and Java: --python
-names an interpreter that has it, and JAVA_HOME a Java. `pip install cellprofiler==4.2.8` in an
-environment of its own is enough, without wxPython and mysqlclient, too.
+CellProfiler 4.2 is not among what this project installs, as it needs Python 3.9 and Java:
+NUCLEIFLOW_CELLPROFILER names an interpreter that has it (`pip install cellprofiler==4.2.8`;
+wxPython and mysqlclient may be missing), and JAVA_HOME a Java.
 """
 
 import argparse
@@ -30,29 +30,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--python", type=Path, help="an interpreter that has CellProfiler 4.2")
     parser.add_argument("--data", type=Path, required=True, help="directory with images")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (3)")
     arguments = parser.parse_args()
-    if arguments.python is None:
-        print("CellProfiler: skipped, --python names no interpreter that has it")
+    python = os.environ.get("NUCLEIFLOW_CELLPROFILER")
+    if not python:
+        print("CellProfiler: skipped, NUCLEIFLOW_CELLPROFILER names no interpreter that has it")
         return
     os.environ |= ALONE
     told = "import importlib.metadata as m; print(m.version('cellprofiler'))"
     version = subprocess.run(
-        [arguments.python, "-c", told], capture_output=True, text=True, check=True
+        [python, "-c", told], capture_output=True, text=True, check=True
     ).stdout.strip()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         shutil.copytree(arguments.data, folder / "images")
         halve(folder)
         pipeline = folder / "pipeline.cppipe"
-        cost([str(arguments.python), str(HERE / "versus_pipeline.py"), str(pipeline)], folder)
+        cost([python, str(HERE / "versus_pipeline.py"), str(pipeline)], folder)
         spent: dict[tuple[str, int], list[float]] = {}
         for _ in range(arguments.rounds):
             for share in (2, 1):
                 images, results = ("images" if share == 1 else "half"), folder / f"results{share}"
-                theirs = [str(arguments.python), "-m", "cellprofiler", "-c", "-r", "-p"]
+                theirs = [python, "-m", "cellprofiler", "-c", "-r", "-p"]
                 theirs += [str(pipeline), "-i", images, "-o", f"cellprofiler{share}"]
                 for name, command in (
                     ("CellProfiler", theirs),
