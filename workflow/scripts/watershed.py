@@ -22,26 +22,27 @@ from nucleiflow.runs import runs_of
 from nucleiflow.scale import diameter_of_share, median_diameter
 from nucleiflow.splitting import split_by_shape
 
+# Settings of `grown`. The others are those of `chosen`.
+GROWING = ("options", "split", "merge")
+
 
 def watershed(
     image: np.ndarray | None,
     mask: np.ndarray,
     markers: np.ndarray,
     method: str,
-    options: dict,
-    split: dict | None = None,
-    merge: dict | None = None,
     preprocessed: np.ndarray | None = None,
     diameter: float | None = None,
-    **judging,
+    **settings,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Grow the seeds to nuclei, split and merge them by rules, and drop some.
 
     Takes what `grown` and `chosen` take, and returns what `chosen` does.
     """
     known = {"preprocessed": preprocessed, "diameter": diameter}
-    basins = grown(image, mask, markers, method, options, split, merge, **known)
-    return chosen(basins, method, **judging, **known)
+    growing = {name: settings.pop(name) for name in GROWING if name in settings}
+    basins = grown(image, mask, markers, method, **growing, **known)
+    return chosen(basins, method, **settings, **known)
 
 
 def grown(
@@ -393,7 +394,7 @@ def compute(item, settings: dict) -> dict:
                 even = corrected(field, illumination, item.record, exact=True)
                 raw = even.image(field.segmented())
     known = {"preprocessed": preprocessed, "diameter": item.record.get("diameter")}
-    growing = {name: settings.pop(name) for name in ("options", "split", "merge")}
+    growing = {name: settings.pop(name) for name in GROWING}
     # What a large image's stage holds at a time is most of its memory: mask and markers go now.
     basins = grown(image, item.read("mask"), item.read("markers"), method, **growing, **known)
     labels, dropped = chosen(basins, **settings, filters=filters, raw=raw, **known)
