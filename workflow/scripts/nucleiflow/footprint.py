@@ -10,8 +10,8 @@ from pathlib import Path
 # and of a stage 60 MB and 60 MB a worker in watershed, 130 MB and 115 MB a worker in measure.
 PROCESSES, WORKER = 360, 100
 # Bytes that a worker holds for each pixel of an image. Seen with the default methods: 25 in
-# markers, less elsewhere; with others 35 in `sauvola`, 40 where seeds leave something to be flooded,
-# 44 in `edges`, 47 where nuclei are split or merged by their solidity.
+# markers, less elsewhere; with others 35 in `sauvola`, 40 where seeds leave something to be
+# flooded, 44 in `edges`, 47 where nuclei are split or merged by their solidity.
 PIXEL, HUNGRY = 40, 48
 # The same with CellProfiler's families of measurements, where nuclei alone are measured (seen: 135
 # where they cover 40 % of the image) and where cells are (290 where they cover all of it); and for
