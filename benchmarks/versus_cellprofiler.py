@@ -31,7 +31,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="directory with images")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each (3)")
+    parser.add_argument("--rounds", type=int, default=2, help="runs of each (2)")
     arguments = parser.parse_args()
     python = os.environ.get("NUCLEIFLOW_CELLPROFILER")
     if not python:
