@@ -1,11 +1,14 @@
 """Pictures of our own: what was written comes back, and opens elsewhere."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from nucleiflow import images
 from nucleiflow.images import (
     decode_tiff,
     encode_large_tiff,
@@ -70,6 +73,17 @@ def test_masks_are_compressed_and_noise_of_16_bits_is_not(tmp_path):
 def test_png_picture_is_exact_and_in_the_order_red_green_blue():
     picture = cv2.imdecode(np.frombuffer(encode_picture(RGB, "png"), np.uint8), -1)
     np.testing.assert_array_equal(picture[..., ::-1], RGB)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 7, 3), (9, 1, 3), (33, 47, 3)])
+def test_png_of_any_shape_in_any_number_of_chunks_opens_elsewhere(monkeypatch, shape):
+    picture = RNG.integers(0, 256, shape, np.uint8)
+    for chunk in (images.CHUNK, 11):
+        monkeypatch.setattr(images, "CHUNK", chunk)
+        data = encode_picture(picture, "png")
+        assert data.count(b"IDAT") >= min(picture.size // chunk, 2)
+        with Image.open(io.BytesIO(data)) as opened:
+            np.testing.assert_array_equal(np.asarray(opened), picture)
 
 
 def test_jpg_picture_is_in_the_order_red_green_blue():

@@ -108,7 +108,10 @@ def pieces(labels: np.ndarray, net: np.ndarray, distance: np.ndarray) -> Pieces:
 
 
 def _steepness(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Length of the gradient a pixel at some places of the flat image, by Sobel's filter."""
+    """Length of the gradient a pixel at some places of the flat image, by Sobel's filter.
+
+    Of all places it would take the memory of three more images.
+    """
     height, width = image.shape
     row, column = np.divmod(places, width)
     rows = [np.clip(row + step, 0, height - 1) * width for step in (-1, 0, 1)]
