@@ -92,10 +92,12 @@ class Cluster:
         Jobs go on meanwhile.
         """
         _end(self.daemons.pop("slurmctld"))
-        yield
-        time.sleep(seconds)
-        self.start_controller()
-        self.wait_until_answers()
+        try:
+            yield
+            time.sleep(seconds)
+        finally:
+            self.start_controller()
+            self.wait_until_answers()
 
     def wait_until_answers(self) -> None:
         """Wait until slurmctld answers, and has heard of all nodes."""
@@ -108,12 +110,16 @@ class Cluster:
                 self("scontrol", "update", f"NodeName={node}", "State=RESUME")
         self.wait_until_answers()
 
+    def end_jobs(self) -> None:
+        """End all jobs, so that the next test has the cluster to itself."""
+        self("scancel", "--user=root", "--full")
+        wait_until(lambda: not self("squeue", "--noheader"), 60, "all jobs ended")
+
     def stop(self) -> None:
         """End all jobs and daemons."""
         if self.ready:
             with contextlib.suppress(subprocess.SubprocessError, AssertionError):
-                self("scancel", "--user=root", "--full")
-                wait_until(lambda: not self("squeue", "--noheader"), 30, "all jobs ended")
+                self.end_jobs()
         for daemon in reversed(self.daemons.values()):
             _end(daemon)
         # What did not end in time.

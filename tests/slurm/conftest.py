@@ -28,6 +28,16 @@ def slurm() -> Iterator[Cluster]:
         cluster.stop()
 
 
+@pytest.fixture(autouse=True)
+def cluster_of_its_own(request) -> Iterator[None]:
+    """No test finds jobs or nodes as another one left them, also where that one failed."""
+    yield
+    # Not where it was skipped.
+    if cluster := request.node.funcargs.get("slurm"):
+        cluster.end_jobs()
+        cluster.resume_nodes()
+
+
 @pytest.fixture(scope="session")
 def accounting(slurm: Cluster) -> Cluster:
     """The same, where `sacct` answers."""
