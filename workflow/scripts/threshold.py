@@ -695,8 +695,8 @@ def without_border_objects(mask: np.ndarray) -> np.ndarray:
 
 def drop_small(mask: np.ndarray, min_area: int) -> np.ndarray:
     """The mask without objects (8-connected) of fewer than `min_area` pixels."""
-    _, labels, seen, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    keep = np.where(seen[:, cv2.CC_STAT_AREA] >= min_area, np.uint8(255), np.uint8(0))
+    _, labels = cv2.connectedComponents(mask, connectivity=8)
+    keep = np.where(occurrences(labels) >= min_area, np.uint8(255), np.uint8(0))
     keep[0] = 0
     return looked_up(keep, labels)
 

@@ -1,6 +1,6 @@
 """Stage 4, watershed: from seeds to labelled nuclei."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -184,8 +184,7 @@ def distance(
     (Neubert and Protzel 2014); both are in pixels.
     """
     # Right to some percent in a fraction of the time of the precise one; as accurate on dsb2018.
-    depth = distance_transform(mask, 5)
-    return flood_inside(np.negative(depth, out=depth), mask, markers, compactness)
+    return flood_inside(lambda: distance_transform(mask, 5), mask, markers, compactness)
 
 
 def intensity(
@@ -197,11 +196,15 @@ def intensity(
     With `compactness`, intensities count from 0 to half a typical diameter in pixels, the 1st to
     the 99th percentile of the mask, so that the same value does for other cameras.
     """
-    smooth = _smoothed(image, sigma)
-    if compactness > 0 and mask.any():
-        low, high = np.percentile(smooth[mask > 0], (1, 99))
-        smooth *= np.float32(diameter_of_share(mask, markers) / 2 / max(high - low, 1e-9))
-    return flood_inside(np.negative(smooth, out=smooth), mask, markers, compactness)
+
+    def height() -> np.ndarray:
+        smooth = _smoothed(image, sigma)
+        if compactness > 0 and mask.any():
+            low, high = np.percentile(smooth[mask > 0], (1, 99))
+            smooth *= np.float32(diameter_of_share(mask, markers) / 2 / max(high - low, 1e-9))
+        return smooth
+
+    return flood_inside(height, mask, markers, compactness)
 
 
 def combined(
@@ -213,26 +216,33 @@ def combined(
     nearby, so that it is about 1 in bright and in dim nuclei. Nearby is within some diameters.
     Returns what `distance` does; compactness as there.
     """
-    if not mask.any():
-        return np.zeros_like(markers)
-    depth = distance_transform(mask, 5)
-    depth *= relative(_smoothed(image, sigma), mask, diameter_of_share(mask, markers))
-    return flood_inside(np.negative(depth, out=depth), mask, markers, compactness)
+
+    def height() -> np.ndarray:
+        depth = distance_transform(mask, 5)
+        depth *= relative(_smoothed(image, sigma), mask, diameter_of_share(mask, markers))
+        return depth
+
+    return flood_inside(height, mask, markers, compactness)
 
 
 METHODS = {function.__name__: function for function in (distance, intensity, combined, opencv)}
 
 
 def flood_inside(
-    landscape: np.ndarray, mask: np.ndarray, markers: np.ndarray, compactness: float
+    height: Callable[[], np.ndarray], mask: np.ndarray, markers: np.ndarray, compactness: float
 ) -> np.ndarray:
-    """The watershed of a landscape inside a mask, from the seeds: scikit-image's."""
+    """The watershed of a landscape upside down inside a mask, from the seeds: scikit-image's.
+
+    `height` gives the landscape, an array of its own of float32, where something is left to flood.
+    """
     inside = mask > 0
     taken = (markers > 1) & inside
     seeds = markers * taken
     if np.count_nonzero(taken) == np.count_nonzero(inside):
         # Seeds that leave nothing open, as those of `pieces`.
         return seeds
+    landscape = height()
+    np.negative(landscape, out=landscape)
     # Objects of the mask hang together at corners, too.
     return segmentation.watershed(
         landscape, seeds, connectivity=2, mask=inside, compactness=compactness

@@ -45,15 +45,15 @@ def central_moments(runs: Runs, centre: np.ndarray) -> np.ndarray:
     sums = moments(runs, near[:, 0], near[:, 1])
     area = np.maximum(sums[:, 0, 0], 1)
     rest = -sums[:, [1, 0], [0, 1]] / area[:, None]
-    powers = rest[:, :, None] ** np.arange(4)
-    shifted = np.zeros_like(sums)
-    for p in range(4):
-        for q in range(4):
+    # Down, then across.
+    for axis in range(2):
+        power = rest[:, axis, None, None] ** np.arange(4)
+        shifted = np.zeros_like(sums)
+        for p in range(4):
             for i in range(p + 1):
-                for j in range(q + 1):
-                    factor = comb(p, i) * comb(q, j) * powers[:, 0, p - i] * powers[:, 1, q - j]
-                    shifted[:, p, q] += factor * sums[:, i, j]
-    return shifted
+                shifted[:, p] += comb(p, i) * power[..., p - i] * sums[:, i]
+        sums = np.swapaxes(shifted, 1, 2)
+    return sums
 
 
 def weighted_moments(

@@ -26,7 +26,9 @@ NEAR_SHARE, NEAR = 1 / 4, 4
 # Of ground, so much of the image must be left, or all that is no nucleus is taken.
 LEAST_GROUND = 0.01
 # So many pixels are looked at for medians, and so many tiles along each side for the spectrum.
-SAMPLE, SPECTRA = 100_000, 5
+SAMPLE, SPECTRA = 1 << 15, 5
+# The parts behind the point of its multiples are spread more evenly than those of any other number.
+GOLDEN = (5**0.5 - 1) / 2
 # Pixels so many times as far above ground as nuclei are not nuclei.
 GLARING = 6
 # Side of the pieces of an image whose spectra are averaged, and the least side of one.
@@ -398,8 +400,16 @@ def _diameter(area: float) -> float:
 
 
 def _some(indices: np.ndarray) -> np.ndarray:
-    """So many indices at most, evenly from all."""
-    return indices[:: max(1, -(-indices.size // SAMPLE))]
+    """So many indices at most, evenly from all: one of each stretch of them.
+
+    Each time another one, as a step of always the same length can meet few columns of an image.
+    """
+    step = indices.size / SAMPLE
+    if step <= 1:
+        return indices
+    number = np.arange(SAMPLE)
+    places = (number + number * GOLDEN % 1) * step
+    return indices[np.minimum(places.astype(np.intp), indices.size - 1)]
 
 
 @functools.cache

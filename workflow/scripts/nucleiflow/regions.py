@@ -5,6 +5,9 @@ import numpy as np
 
 from nucleiflow.reduced import enlarged, reduced
 
+# Classes in which the values of a region are counted at most, and pixels counted at a time.
+CLASSES, STRETCH = 256, 1 << 20
+
 
 def quantiles(
     labels: np.ndarray, values: np.ndarray, q: float, count: int, first: int = 1
@@ -17,8 +20,7 @@ def quantiles(
         Regions up to `count`, which may have no pixel; below `first`, background.
     values : array of numbers, of the same shape
     q : float
-        From 0 to 1. It is the value of that rank, without interpolation, to nine digits of the
-        range of all values.
+        From 0 to 1. It is the value of that rank, without interpolation.
     count, first : int
 
     Returns
@@ -31,21 +33,45 @@ def quantiles(
     result = np.zeros(count + 1)
     if inside.size == 0:
         return result
-    label, value = labels.ravel()[inside], values.ravel()[inside].astype(np.float64)
-    low = value.min()
-    span = (value.max() - low) * (1 + 1e-6) or 1.0
-    # With the label as the whole part of a number and the value as its fraction, one sort does.
-    value -= low
-    value /= span
-    value += label
-    value.sort()
-    pixels = np.bincount(label, minlength=count + 1)
+    label, value = labels.ravel()[inside], values.ravel()[inside]
+    # What a large image's stage holds at a time is most of its memory.
+    del inside
+    # Counts of the values in classes of equal width tell the class that holds the rank. Only what
+    # is in that class is sorted, which takes a third of the time of sorting all.
+    classes = int(min(CLASSES, max(value.size // (count + 1), 1)))
+    class_ = _classes(value, classes)
+    counts = np.zeros((count + 1) * classes, np.int64)
+    for start in range(0, value.size, STRETCH):
+        part = slice(start, start + STRETCH)
+        key = label[part].astype(np.intp)
+        key *= classes
+        key += class_[part]
+        counts += np.bincount(key, minlength=counts.size)
+    counts = counts.reshape(count + 1, classes)
+    upto = counts.cumsum(axis=1)
+    pixels = upto[:, -1]
+    rank = np.minimum((pixels * q).astype(np.intp), pixels - 1)[:, None]
+    middle = (upto > rank).argmax(axis=1)[:, None]
+    some = np.flatnonzero(class_ == middle.astype(class_.dtype).ravel()[label])
+    value, label = value[some], label[some]
+    ordered = value[np.lexsort((value, label))]
     found = np.flatnonzero(pixels)
-    pixels = pixels[found]
-    begins = np.cumsum(pixels) - pixels
-    rank = np.minimum((pixels * q).astype(np.intp), pixels - 1)
-    result[found] = (value[begins + rank] - found) * span + low
+    size, above = (np.take_along_axis(each, middle, 1)[found, 0] for each in (counts, upto))
+    result[found] = ordered[np.cumsum(size) - above + rank[found, 0]]
     return result
+
+
+def _classes(values: np.ndarray, count: int) -> np.ndarray:
+    """Numbers from 0 to below `count` <= 256 in the order of the values, as uint8."""
+    low, high = values.min(), values.max()
+    span = float(high) - float(low)
+    if not 0 < span < np.inf:
+        return np.zeros(values.shape, np.uint8)
+    away = values.astype(np.float32 if values.itemsize <= 4 else np.float64)
+    away -= away.dtype.type(low)
+    # Rounding must not lead beyond the last.
+    away *= away.dtype.type((count - 1e-3) / span)
+    return away.astype(np.uint8)
 
 
 def moments(labels: np.ndarray, count: int) -> np.ndarray:

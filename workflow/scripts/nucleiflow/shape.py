@@ -10,12 +10,13 @@ from nucleiflow.contours import CROFTON, EULER_4, EULER_8, perimeters, squares
 from nucleiflow.convex import areas, feret_diameters, filled_hulls, rows_of
 from nucleiflow.runs import Runs, boxes, parts, total
 
+# What is known from moments alone.
+INVARIANTS = {"moments_hu", "moments_normalized"}
 # What is known from areas, boxes and moments, which the runs alone give.
-FROM_RUNS = {
+FROM_RUNS = INVARIANTS | {
     *("num_pixels", "area", "area_bbox", "axis_major_length", "axis_minor_length", "bbox"),
     *("centroid", "centroid_local", "eccentricity", "equivalent_diameter_area", "extent"),
-    *("inertia_tensor", "inertia_tensor_eigvals", "moments", "moments_central", "moments_hu"),
-    *("moments_normalized", "orientation"),
+    *("inertia_tensor", "inertia_tensor_eigvals", "moments", "moments_central", "orientation"),
 }
 
 
@@ -37,6 +38,7 @@ def shapes(labels: np.ndarray, runs: Runs, names: set[str]) -> dict[str, np.ndar
     found = {}
     groups: tuple[tuple[set[str], Callable], ...] = (
         (FROM_RUNS, lambda: from_runs(runs)),
+        (INVARIANTS, lambda: invariants(found["moments_central"])),
         ({"perimeter", "form_factor", "compactness"}, lambda: roundness(labels, runs)),
         ({"euler_number", "perimeter_crofton"}, lambda: topology(labels, runs)),
         (
@@ -52,7 +54,7 @@ def shapes(labels: np.ndarray, runs: Runs, names: set[str]) -> dict[str, np.ndar
 
 
 def from_runs(runs: Runs) -> dict[str, np.ndarray]:
-    """Everything of `FROM_RUNS`."""
+    """Everything of `FROM_RUNS` but the invariants."""
     box = boxes(runs)
     corner = box[:, :2].astype(np.float64)
     plain = moments.moments(runs, corner[:, 0], corner[:, 1])
@@ -63,7 +65,6 @@ def from_runs(runs: Runs) -> dict[str, np.ndarray]:
         area[:, None]
     )
     central = moments.central_moments(runs, centroid)
-    nu = moments.normalized(central)
     tensors = moments.inertia_tensors(central)
     eigenvalues = moments.eigenvalues(tensors)
     major, minor = eigenvalues.T
@@ -84,10 +85,14 @@ def from_runs(runs: Runs) -> dict[str, np.ndarray]:
         "inertia_tensor_eigvals": eigenvalues,
         "moments": plain,
         "moments_central": central,
-        "moments_hu": moments.hu(nu),
-        "moments_normalized": nu,
         "orientation": moments.orientations(tensors),
     }
+
+
+def invariants(central: np.ndarray) -> dict[str, np.ndarray]:
+    """Moments that do not depend on the size, and those that do not on the angle, either."""
+    nu = moments.normalized(central)
+    return {"moments_normalized": nu, "moments_hu": moments.hu(nu)}
 
 
 def roundness(labels: np.ndarray, runs: Runs) -> dict[str, np.ndarray]:
