@@ -36,22 +36,26 @@ def run(text, success=True):
     return done.stdout.strip() if success else done.stderr
 
 
+@pytest.mark.parametrize("together", [1, 4])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_order_from_other_processes(workers):
-    text = f"found = list(in_processes(work, list(range(10)), {workers}))\n"
+def test_results_come_in_order_from_other_processes(workers, together):
+    text = f"found = list(in_processes(work, list(range(10)), {workers}, together={together}))\n"
     text += "print([n for n, _ in found], os.getpid() in [p for _, p in found],"
     text += " len({p for _, p in found}))"
     order, mine, processes = run(text).rsplit(maxsplit=2)
     assert order == str(list(range(10))) and mine == "False" and int(processes) <= workers
 
 
+@pytest.mark.parametrize("together", [1, 3, 50])
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE])
-def test_crash_costs_its_own_result_alone(workers, number):
+def test_crash_costs_its_own_result_alone(workers, number, together):
     arguments = [0, 1, -int(number), 3, 4, 5, -int(number), 7]
     text = f"print([r if isinstance(r, Crash) else r[0] for r in in_processes(work, {arguments}, "
     crash = f"Crash(signal='{signal.Signals(number).name}')"
-    assert run(text + f"{workers})])") == f"[0, 1, {crash}, 3, 4, 5, {crash}, 7]"
+    assert (
+        run(text + f"{workers}, together={together})])") == f"[0, 1, {crash}, 3, 4, 5, {crash}, 7]"
+    )
 
 
 def test_process_that_is_killed_from_outside_ends_the_job():
@@ -60,15 +64,19 @@ def test_process_that_is_killed_from_outside_ends_the_job():
 
 
 def test_process_that_dies_while_work_is_handed_in_costs_only_its_own():
-    text = "import time\nclass Slow(list):\n    def __iter__(self):\n"
-    text += "        for each in super().__iter__(): yield each; time.sleep(0.5)\n"
-    text += f"found = list(in_processes(work, Slow([-{int(signal.SIGSEGV)}, 0, 2]), 1))\n"
+    text = "from concurrent.futures import ProcessPoolExecutor as Pool\nsubmit = Pool.submit\n"
+    text += "def slow(*work):\n    time.sleep(0.5)\n    return submit(*work)\n"
+    text += (
+        f"Pool.submit = slow\nfound = list(in_processes(work, [-{int(signal.SIGSEGV)}, 0, 2], 1))\n"
+    )
     assert run(text + "print(found[0], found[1][0], found[2][0])") == "Crash(signal='SIGSEGV') 0 2"
 
 
+@pytest.mark.parametrize("together", [1, 4])
 @pytest.mark.parametrize("before", ["", f"-{int(signal.SIGSEGV)}, "], ids=["first", "after crash"])
-def test_error_of_the_function_ends_the_job(before):
-    error = run(f"list(in_processes(work, [0, {before}13, 2], 1))", success=False)
+def test_error_of_the_function_ends_the_job(before, together):
+    text = f"list(in_processes(work, [0, {before}13, 2], 1, together={together}))"
+    error = run(text, success=False)
     assert error.strip().endswith("OSError: [Errno 28] No space left on device")
 
 

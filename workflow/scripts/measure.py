@@ -339,22 +339,21 @@ def batch_table(
 
     Of a channel that an image does not have, its nuclei have no values.
     """
-    tables = [
-        item.result.assign(image=item.record.get("whole", item.record["image"]))
-        for item in batch.items
-        if item.result is not None
-    ]
+    items = [item for item in batch.items if item.result is not None]
+    tables = [item.result for item in items]
     if not tables:
         nothing = dict.fromkeys(["nuclei", *objects], np.zeros((1, 1), np.int32))
         table = measure_objects(nothing, [], properties, 0, "nuclei" in objects, families)
-        table = table.assign(image="")
     else:
         # Columns of the image with the most channels come first. Empty tables have their say.
         widest = max(tables, key=lambda table: table.shape[1])
         table = pd.concat([widest.iloc[:0], *tables])
+    names = [item.record.get("whole", item.record["image"]) for item in items]
     table.insert(0, "directory", batch.plan.directory)
     table.insert(1, "batch", batch.plan.name)
-    table.insert(2, "image", table.pop("image"))
+    image = np.repeat(np.array(names, object), list(map(len, tables)))
+    # Of text also where there is none.
+    table.insert(2, "image", pd.array(image, dtype="str"))
     return pa.Table.from_pandas(table, preserve_index=False)
 
 

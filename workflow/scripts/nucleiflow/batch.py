@@ -11,6 +11,7 @@ import functools
 import glob
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,8 @@ RECORDS = "batch.json"
 ROUNDED = 2_000_000_000
 # So many failed images of a batch are named on the terminal by each stage.
 NAMED = 5
+# Images that go to a worker at a time have so many pixels together, and are no more than that.
+MEGAPIXEL, TOGETHER = 1 << 20, 16
 CRASHED = "reading or computing it crashed ({}), the file is probably damaged: copy it again"
 # Bytes of the name of an image: a file system takes 255, and results end in .tif, .csv and so on.
 LONGEST = 251
@@ -200,7 +203,9 @@ class Batch:
         start, failed = time.perf_counter(), 0
         logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
         jobs = [(compute, group[at], self.stage, self.settings) for group, at in pending]
-        done = in_processes(_process, jobs, workers, _prepare, (share,))
+        sizes = [math.prod(job[1].record.get("pixels", (1, MEGAPIXEL))) for job in jobs]
+        together = _together(len(jobs), workers, max(sizes, default=1))
+        done = in_processes(_process, jobs, workers, _prepare, (share,), together)
         for number, ((group, at), item) in enumerate(zip(pending, done, strict=True), 1):
             if isinstance(item, Crash):
                 item = self._crashed(group[at], item)
@@ -290,7 +295,9 @@ class Batch:
         members = [image for image in self.plan.images if not image.problem]
         jobs = [(source, _parts(image), view) for image in members]
         workers = max(1, min(self.threads, len(jobs)))
-        headers = dict(zip(members, in_processes(_scenes, jobs, workers), strict=True))
+        together = _together(len(jobs), workers)
+        found = in_processes(_scenes, jobs, workers, together=together)
+        headers = dict(zip(members, found, strict=True))
         taken = set()
         for member, image in enumerate(self.plan.images):
             record = {
@@ -385,6 +392,14 @@ def open_batch(snakemake, whole: bool = False) -> Iterator[Batch]:
         yield batch
         batch.report_others()
         (batch.folder / RECORDS).write_text(json.dumps(batch.records()))
+
+
+def _together(count: int, workers: int, pixels: int = 1) -> int:
+    """How many of so many images, each of so many pixels at most, go to a worker at a time.
+
+    More where they are small, but few enough that all workers have something to do to the end.
+    """
+    return max(1, min(TOGETHER, MEGAPIXEL // max(pixels, 1), count // (4 * workers)))
 
 
 def _parts(image: plan.Image) -> list[File]:

@@ -45,32 +45,43 @@ def in_processes(
     workers: int,
     prepare: Callable[..., None] | None = None,
     prepare_arguments: tuple = (),
+    together: int = 1,
 ) -> Iterator[Any]:
     """Results in the order of the arguments, from so many processes.
+
+    So many arguments `together` go to a process at a time, and their results come back at a time:
+    handing over each alone takes half a millisecond.
 
     Libraries that decode images can crash on a damaged file. Then what is left is computed one
     after another, each in a process of its own, and the one that crashes again gives a Crash.
 
     Raises what the function raises, and MemoryError where a process was killed from outside.
     """
+    groups = [arguments[at : at + together] for at in range(0, len(arguments), together)]
     with ProcessPoolExecutor(workers, FORK, prepare, prepare_arguments) as pool:
         futures, done = [], 0
         try:
             # A process can die before all the work is handed in.
-            for argument in arguments:
-                futures.append(pool.submit(function, argument))
+            for group in groups:
+                futures.append(pool.submit(_each, function, group))
             while done < len(futures):
-                yield futures[done].result()
+                results = futures[done].result()
                 done += 1
+                yield from results
         except BrokenProcessPool:
             pass
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    for argument, future in zip_longest(arguments[done:], futures[done:]):
+    for group, future in zip_longest(groups[done:], futures[done:]):
         if future and future.done() and not future.cancelled() and future.exception() is None:
-            yield future.result()
+            yield from future.result()
         else:
-            yield _alone(function, argument, prepare, prepare_arguments)
+            for argument in group:
+                yield _alone(function, argument, prepare, prepare_arguments)
+
+
+def _each(function: Callable[[Any], Any], group: Sequence[Any]) -> list[Any]:
+    return [function(argument) for argument in group]
 
 
 def _alone(
