@@ -39,7 +39,7 @@ PARTS = {
     "tables": Part("tables"),
     "report": Part("report"),
     "speed": Part("speed"),
-    "speed-small": Part("speed", None, ("--data", SMALL)),
+    "speed-small": Part("speed", None, ("--data", SMALL, "--times", "4")),
     "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures")),
     "speed-cellprofiler": Part("versus_cellprofiler", None, ("--data", SMALL)),
     "speed-threads": Part("speed", None, ("--threads",)),

@@ -16,7 +16,8 @@ workshop  one process: read the file, scale it to 8 bits and three channels, the
           --pictures it writes these, the table and the nine pictures of its steps, which are what
           the workflow writes with that preset; without, nothing.
 
-With --data DIR, the images of a directory instead of simulated ones. With --threads, wall seconds
+With --data DIR, the images of a directory instead of simulated ones, with --times N each so many
+times, as a few images are no more than noise beside what a run costs. With --threads, wall seconds
 of the stages of one batch with one and with two threads instead; needs two idle cores.
 """
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=2048, help="rows and columns (2048)")
     parser.add_argument("--preset", choices=["workshop"], help="config (default)")
     parser.add_argument("--data", type=Path, help="directory with images (simulated ones)")
+    parser.add_argument("--times", type=int, default=1, help="copies of each of these (1)")
     parser.add_argument("--pictures", action="store_true", help="the workshop's loop writes files")
     parser.add_argument("--threads", action="store_true", help="one thread against two")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
@@ -60,7 +62,7 @@ def main() -> None:
         script += ["--preset", arguments.preset] if arguments.preset else []
         script += ["--pictures"] if arguments.pictures else []
         if arguments.data:
-            shutil.copytree(arguments.data, folder / "images")
+            copied(arguments.data, folder / "images", arguments.times)
         else:
             cost([*script, "--part", "simulate"], folder)
         halve(folder)
@@ -142,6 +144,17 @@ def workflow_command(folder: Path, preset: str | None, share: int, cores: int = 
     ]
 
 
+def copied(data: Path, target: Path, times: int) -> None:
+    """Copy a directory of images, each so many times under other names."""
+    for path in data.rglob("*"):
+        if path.is_file():
+            place = target / path.relative_to(data)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            for number in range(times):
+                name = f"{path.stem}_{number}{path.suffix}" if number else path.name
+                shutil.copyfile(path, place.with_name(name))
+
+
 def halve(folder: Path) -> None:
     """Every second image of each size in a directory of its own, as hard links.
 
@@ -188,7 +201,7 @@ def loop(arguments: argparse.Namespace) -> int:
     import yaml
     from stages import ROOT, read, segment, stage_settings
 
-    from measure import as_csv, measure
+    from measure import as_csv, columns_of
     from nucleiflow.display import for_display
     from nucleiflow.images import encode_picture
     from nucleiflow.quality import of_channel, of_nuclei
@@ -210,12 +223,13 @@ def loop(arguments: argparse.Namespace) -> int:
     for path in _files(arguments.folder, arguments.share):
         raw = read(path)
         labels = segment(raw, options)
-        table = measure(labels, [("", raw)], properties, frame=int(lines))
-        as_csv(table)
+        columns = columns_of({"nuclei": labels}, [("", raw)], properties, int(lines))
+        as_csv(columns)
         _, places = of_nuclei(np.maximum(labels, 1) - 1 if lines else labels, int(lines))
         of_channel(raw, places)
         picture = overlay(for_display(raw, stretch), labels, lines=lines, **drawing)
         encode_picture(picture, ending)
+        table = pd.DataFrame(columns)
         table.insert(0, "image", path.stem)
         tables.append(table)
     objects = pa.Table.from_pandas(pd.concat(tables), preserve_index=False)

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from measured import cost
-from speed import halve, megapixels, workflow_command
+from speed import copied, halve, megapixels, workflow_command
 
 HERE = Path(__file__).resolve().parent
 # As the workflow's workers: no library has threads of its own.
@@ -31,6 +31,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="directory with images")
+    parser.add_argument("--times", type=int, default=1, help="copies of each image (1)")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each (2)")
     arguments = parser.parse_args()
     python = os.environ.get("NUCLEIFLOW_CELLPROFILER")
@@ -44,7 +45,7 @@ def main() -> None:
     ).stdout.strip()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        shutil.copytree(arguments.data, folder / "images")
+        copied(arguments.data, folder / "images", arguments.times)
         halve(folder)
         pipeline = folder / "pipeline.cppipe"
         cost([python, str(HERE / "versus_pipeline.py"), str(pipeline)], folder)

@@ -204,7 +204,7 @@ class Batch:
         logging.info("%s: %d images, %d workers", self.plan.name, len(pending), workers)
         jobs = [(compute, group[at], self.stage, self.settings) for group, at in pending]
         sizes = [math.prod(job[1].record.get("pixels", (1, MEGAPIXEL))) for job in jobs]
-        together = _together(len(jobs), workers, max(sizes, default=1))
+        together = _together(len(jobs), workers, sum(sizes) // max(len(sizes), 1))
         done = in_processes(_process, jobs, workers, _prepare, (share,), together)
         for number, ((group, at), item) in enumerate(zip(pending, done, strict=True), 1):
             if isinstance(item, Crash):
@@ -395,7 +395,7 @@ def open_batch(snakemake, whole: bool = False) -> Iterator[Batch]:
 
 
 def _together(count: int, workers: int, pixels: int = 1) -> int:
-    """How many of so many images, each of so many pixels at most, go to a worker at a time.
+    """How many of so many images, of so many pixels on average, go to a worker at a time.
 
     More where they are small, but few enough that all workers have something to do to the end.
     """
