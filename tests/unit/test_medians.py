@@ -1,9 +1,9 @@
-"""The median is NumPy's to the last digit."""
+"""Median and percentiles are NumPy's to the last digit."""
 
 import numpy as np
 import pytest
 
-from nucleiflow.medians import median
+from nucleiflow.medians import median, percentiles
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
@@ -21,3 +21,12 @@ def test_median_of_an_image_and_of_the_largest_values():
     assert median(image) == 65534.5
     assert median(image.T[:1]) == (65535 + 3) / 2
     assert median(np.array([255, 255, 0], np.uint8)) == 255
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 1000, 1001, 70_000])
+def test_percentiles_are_those_of_numpy(dtype, size):
+    rng = np.random.default_rng(size)
+    values = (rng.normal(100, 20, size) * (1 if dtype == np.uint8 else 1.7)).astype(dtype)
+    wanted = (0, 0.1, 5, 33.3, 50, 77.7, 99.9, 100)
+    assert percentiles(values, wanted) == np.percentile(values, wanted).tolist()

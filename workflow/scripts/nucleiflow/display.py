@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from nucleiflow.medians import percentiles
+
 ROWS = 64
 
 
@@ -18,9 +20,8 @@ def for_display(image: np.ndarray, stretch: bool = True) -> np.ndarray:
     grey = image if image.ndim == 2 else image.max(axis=2)
     if stretch:
         # A sample of the pixels is enough for two percentiles.
-        low, high = np.percentile(
-            grey[:: 1 + grey.shape[0] // 512, :: 1 + grey.shape[1] // 512], (0.1, 99.9)
-        )
+        some = grey[:: 1 + grey.shape[0] // 512, :: 1 + grey.shape[1] // 512]
+        low, high = percentiles(some, (0.1, 99.9))
     elif grey.dtype.kind == "u":
         low, high = 0, np.iinfo(grey.dtype).max
     else:

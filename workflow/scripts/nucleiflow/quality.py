@@ -86,7 +86,7 @@ class Channel(NamedTuple):
 
     def at(self, indices: np.ndarray) -> np.ndarray:
         """Pixels of the raveled image as (n,) array of float32."""
-        return self._converted(self.image.ravel()[indices])
+        return self._converted(self.image.ravel().take(indices))
 
     def _converted(self, part: np.ndarray) -> np.ndarray:
         if (self.low, self.scale) == (0, 1):
@@ -316,7 +316,9 @@ def power_slope(channel: Channel) -> float | None:
     radii = np.arange(2, side // 8 + 1)
     if not (sums[radii] > 0).all():
         return None
-    return float(np.polyfit(np.log(radii), np.log(sums[radii]), 1)[0])
+    along, power = np.log(radii), np.log(sums[radii])
+    along -= along.mean()
+    return float((along * power).sum() / (along * along).sum())
 
 
 def noise_of(channel: Channel, indices: np.ndarray) -> float | None:
@@ -385,7 +387,7 @@ def _by_tiles(indices: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, 
     row, column = np.divmod(indices, shape[1])
     tile = down[row] * np.uint8(LIGHT_TILES) + across[column]
     order = np.argsort(tile, kind="stable")
-    return indices[order], np.cumsum(np.bincount(tile, minlength=LIGHT_TILES**2))
+    return indices.take(order), np.cumsum(np.bincount(tile, minlength=LIGHT_TILES**2))
 
 
 def _laplacian(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -407,9 +409,14 @@ def _some(indices: np.ndarray) -> np.ndarray:
     step = indices.size / SAMPLE
     if step <= 1:
         return indices
+    return indices.take((_spread() * step).astype(np.intp), mode="clip")
+
+
+@functools.cache
+def _spread() -> np.ndarray:
+    """A number from each of so many stretches of length 1."""
     number = np.arange(SAMPLE)
-    places = (number + number * GOLDEN % 1) * step
-    return indices[np.minimum(places.astype(np.intp), indices.size - 1)]
+    return number + number * GOLDEN % 1
 
 
 @functools.cache

@@ -33,7 +33,7 @@ def quantiles(
     result = np.zeros(count + 1)
     if inside.size == 0:
         return result
-    label, value = labels.ravel()[inside], values.ravel()[inside]
+    label, value = labels.ravel().take(inside), values.ravel().take(inside)
     # What a large image's stage holds at a time is most of its memory.
     del inside
     # Counts of the values in classes of equal width tell the class that holds the rank. Only what
@@ -52,7 +52,7 @@ def quantiles(
     pixels = upto[:, -1]
     rank = np.minimum((pixels * q).astype(np.intp), pixels - 1)[:, None]
     middle = (upto > rank).argmax(axis=1)[:, None]
-    some = np.flatnonzero(class_ == middle.astype(class_.dtype).ravel()[label])
+    some = np.flatnonzero(class_ == middle.astype(class_.dtype).ravel().take(label))
     value, label = value[some], label[some]
     ordered = value[np.lexsort((value, label))]
     found = np.flatnonzero(pixels)
