@@ -114,10 +114,7 @@ def _compare_threads(folder: Path, preset: str | None) -> None:
         command = workflow_command(folder, preset, 1, threads)
         cost([*command, "--set-threads", *(f"{stage}={threads}" for stage in STAGES)], folder)
         # With as many cores as threads, the stages of several batches run one after another.
-        seconds[threads] = {
-            stage: sum(map(_wall, (folder / f"results1/benchmarks/{stage}").glob("*.tsv")))
-            for stage in STAGES
-        }
+        seconds[threads] = _walls(folder / "results1" / "benchmarks.csv")
         shutil.rmtree(folder / "results1")
     for stage in (*STAGES, "all"):
         one, two = (
@@ -126,10 +123,11 @@ def _compare_threads(folder: Path, preset: str | None) -> None:
         print(f"  {stage:12}{one:8.1f} s with 1 thread{two:8.1f} s with 2{one / two:8.2f} x")
 
 
-def _wall(path: Path) -> float:
-    """Seconds of a Snakemake benchmark."""
-    names, values = (line.split("\t") for line in path.read_text().splitlines())
-    return float(dict(zip(names, values, strict=True))["s"])
+def _walls(path: Path) -> dict[str, float]:
+    """Seconds of each stage by Snakemake's benchmarks, all batches together."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["rule"] in STAGES]
+    return {stage: sum(float(row["s"]) for row in rows if row["rule"] == stage) for stage in STAGES}
 
 
 def workflow_command(folder: Path, preset: str | None, share: int, cores: int = 1) -> list[str]:
