@@ -213,3 +213,11 @@ def test_accuracy_on_real_images(data):
     assert len(names) == 30
     assert np.mean(half) > 0.85
     assert np.mean(strict) > 0.6
+
+
+def test_order_of_pixels_in_memory_makes_no_difference():
+    image, _ = field([(40, 40, 10, 300), (90, 120, 12, 90), (90, 150, 12, 200)])
+    columns = np.asfortranarray(image)
+    mask = threshold.half_maximum(image, **OPTIONS)
+    assert 900 < np.count_nonzero(mask) < 1500
+    np.testing.assert_array_equal(threshold.half_maximum(columns, **OPTIONS), mask)

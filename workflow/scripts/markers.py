@@ -266,7 +266,9 @@ def cut_in_pieces(
     first = np.flatnonzero(np.diff(both, prepend=-1))
     _, number = np.unique(both[first], return_inverse=True)
     labels = np.zeros(mask.shape, np.int32)
-    labels[mask > 0] = np.repeat(number + 1, np.diff(first, append=both.size))
+    labels.ravel()[np.flatnonzero(mask > 0)] = np.repeat(
+        number + 1, np.diff(first, append=both.size)
+    )
     return labels, values
 
 

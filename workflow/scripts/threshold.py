@@ -405,9 +405,9 @@ def half_maximum(
     diameter : float or None
         Of a typical nucleus in pixels. None finds it from the objects above Otsu's threshold.
     """
-    nothing = np.zeros(image.shape, bool)
+    mask = np.zeros(image.shape, bool)
     if constant(image):
-        return nothing
+        return mask
     if diameter is None:
         above = image > otsu_level(image)
         diameter = typical_diameter(above.view(np.uint8) * np.uint8(255))
@@ -416,11 +416,11 @@ def half_maximum(
     values = image.astype(np.float32)
     values -= opening(values, ground * diameter)
     if constant(values):
-        return nothing
+        return mask
     counts, classes = fine_histogram(values)
-    dark = values[values <= otsu_class(counts, classes)]
+    dark = np.flatnonzero(values <= otsu_class(counts, classes))
     # A sample of them is enough for medians.
-    dark = dark[:: max(dark.size // 16384, 1)].copy()
+    dark = values.ravel().take(dark[:: max(dark.size // 16384, 1)])
     middle = float(np.median(dark))
     # Of integers, rounding is noise, too; of floats, the last digits of what was computed.
     least = ROUNDING**0.5 if image.dtype.kind == "u" else 1e-6 * float(np.abs(image).max())
@@ -432,17 +432,18 @@ def half_maximum(
     # What half of the least contrast does not reach, no nucleus' edge can be.
     possible = values > max(contrast / 2 * spread, NEAR_LI * li_level(counts, classes - middle))
     if not possible.any():
-        return nothing
+        return mask
     blur = max(0.105 * diameter, 1.0)
     # What is not possible takes no part any more.
     part = partition(cv2.GaussianBlur(values, (0, 0), blur), possible, fraction=0.15)
     values -= surroundings(values, possible, diameter / 2)
-    net, count = values[possible], int(part.max())
-    bright = net > (quantiles(part, net, 0.9, count) / 2).astype(np.float32)[part]
+    places, count = np.flatnonzero(possible), int(part.max())
+    net = values.ravel().take(places)
+    bright = net > (quantiles(part, net, 0.9, count) / 2).astype(np.float32).take(part)
     height = quantiles(np.where(bright, part, 0), net, 0.5, count)
     limit = np.where(height > contrast * spread, level * height, np.inf)
-    possible[possible] = net > limit.astype(np.float32)[part]
-    return possible
+    mask.ravel()[places] = net > limit.astype(np.float32).take(part)
+    return mask
 
 
 def edges(

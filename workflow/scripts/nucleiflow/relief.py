@@ -54,8 +54,9 @@ def relief_of(basins: np.ndarray, image: np.ndarray, diameter: float, reach: flo
     count = int(basins.max())
     owner, distance = nearest(basins, first=2)
     near = (distance > 1.5) & (distance <= 1 + max(0.3 * diameter, 2))
-    ring = owner[near]
-    ground = quantiles(ring, image[near], 0.3, count)
+    near = np.flatnonzero(near)
+    ring = owner.ravel().take(near)
+    ground = quantiles(ring, image.ravel().take(near), 0.3, count)
     without = np.bincount(ring, minlength=count + 1) < 4
     without[:2] = False
     # What a large image's stage holds at a time is most of its memory.
