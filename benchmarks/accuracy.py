@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from measured import skip
 from stages import ROOT, SCHEMA, read, segment, stage_settings
 
 from evaluate import Score, pooled, score
@@ -118,10 +119,9 @@ def main() -> None:
     arguments = parser.parse_args()
     data = Path(os.environ.get("NUCLEIFLOW_TEST_DATA", ROOT.parent / "shared" / "data"))
     folder = data / "dsb2018"
-    print("Accuracy on dsb2018: F1, and CPU seconds a megapixel from preprocess to watershed")
     if not folder.is_dir():
-        print(f"  skipped: there is no {folder}, set NUCLEIFLOW_TEST_DATA to the folder above it")
-        return
+        skip(f"there is no {folder}, set NUCLEIFLOW_TEST_DATA to the folder above it")
+    print("Accuracy on dsb2018: F1, and CPU seconds a megapixel from preprocess to watershed")
     cv2.setNumThreads(1)
     names = sorted(path.name for path in (folder / "images").iterdir())
     curves = {}

@@ -1,4 +1,4 @@
-"""Seconds, CPU seconds and memory of a command with all its children."""
+"""What benchmarks share: seconds, CPU seconds and memory of a command with all its children."""
 
 import os
 import subprocess
@@ -6,7 +6,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+
+# Exit status of a program that lacks what it takes, as of the tests of GNU's programs.
+SKIPPED = 77
 
 
 class Cost(NamedTuple):
@@ -32,3 +35,9 @@ def cost(command: list[str], folder: Path, written: Path | None = None) -> Cost:
     # Linux counts kilobytes, macOS bytes.
     memory = usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1024)
     return Cost(seconds, usage.ru_utime + usage.ru_stime, memory)
+
+
+def skip(reason: str) -> NoReturn:
+    """End a program that lacks what it takes, so that what was measured before stays."""
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from measured import skip
 from scipy.optimize import minimize
 from scipy.sparse import coo_array
 from stages import ROOT, preprocess, read, stage_settings, threshold
@@ -75,8 +76,7 @@ def main() -> None:
     data = Path(os.environ.get("NUCLEIFLOW_TEST_DATA", ROOT.parent / "shared" / "data"))
     folder = data / "dsb2018"
     if not folder.is_dir():
-        print(f"skipped: there is no {folder}, set NUCLEIFLOW_TEST_DATA to the folder above it")
-        return
+        skip(f"there is no {folder}, set NUCLEIFLOW_TEST_DATA to the folder above it")
     cv2.setNumThreads(1)
     options = stage_settings({})
     steps = {key: options["preprocess"][key] for key in ("denoise", "background", "log")}

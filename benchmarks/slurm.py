@@ -19,6 +19,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from measured import skip
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "slurm"))
 
@@ -48,8 +50,7 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=1, help="batches of a Slurm job (1)")
     arguments = parser.parse_args()
     if reason := why_not():
-        print(f"Slurm: skipped, {reason}")
-        return
+        skip(reason)
     cluster = Cluster()
     try:
         cluster.start()

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from measured import cost
+from measured import cost, skip
 from speed import copied, halve, megapixels, workflow_command
 
 HERE = Path(__file__).resolve().parent
@@ -36,8 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     python = os.environ.get("NUCLEIFLOW_CELLPROFILER")
     if not python:
-        print("CellProfiler: skipped, NUCLEIFLOW_CELLPROFILER names no interpreter that has it")
-        return
+        skip("NUCLEIFLOW_CELLPROFILER names no interpreter that has CellProfiler")
     os.environ |= ALONE
     told = "import importlib.metadata as m; print(m.version('cellprofiler'))"
     version = subprocess.run(
