@@ -11,6 +11,7 @@ alone. Each batch takes some 15 CPU seconds, less where several share a job.
 """
 
 import argparse
+import csv
 import re
 import subprocess
 import sys
@@ -112,6 +113,13 @@ def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
     print(
         f"  wasted                  {total - computing:8.1f} s ({(total - computing) / total:.3f})"
     )
+    print(f"  time                    {ended - started} of {job['TimeLimit']} asked")
+    # What Slurm's accounting says, where it is kept.
+    for path in (folder / ".snakemake" / "slurm_efficiency").glob("*.csv"):
+        with path.open(newline="") as file:
+            for step in csv.DictReader(file):
+                used, asked = (float(step[name]) for name in ("MaxRSS_MB", "RequestedMem_MB"))
+                print(f"  memory                  {used:8.0f} of {asked:.0f} MB asked")
 
 
 def limited(cluster: Cluster, folder: Path, batches: int, jobs: int, together: int) -> None:

@@ -1,6 +1,8 @@
 """CPU seconds a megapixel of CellProfiler, and of the workflow with its default config.
 
-Both read the same images, on one core each; CellProfiler has one worker. The cost of an image more
+Both read the same images, on one core each; CellProfiler has one worker, and writes labels and
+tables. The workflow does so with all that it makes by default, overlays among it, and then with
+`keep: [labels, csv]`, without them. The cost of an image more
 is the difference between a run on all images and one on half of them, over the other half. Runs of
 both take turns, and each counts with its median.
 
@@ -21,6 +23,7 @@ from measured import cost, skip
 from speed import copied, halve, megapixels, workflow_command
 
 HERE = Path(__file__).resolve().parent
+NAMES = ("CellProfiler", "workflow", "labels and tables")
 # As the workflow's workers: no library has threads of its own.
 ALONE = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -54,24 +57,25 @@ def main() -> None:
                 images, results = ("images" if share == 1 else "half"), folder / f"results{share}"
                 theirs = [python, "-m", "cellprofiler", "-c", "-r", "-p"]
                 theirs += [str(pipeline), "-i", images, "-o", f"cellprofiler{share}"]
-                for name, command in (
-                    ("CellProfiler", theirs),
-                    ("workflow", workflow_command(folder, None, share)),
+                ours = workflow_command(folder, None, share)
+                for name, command in zip(
+                    NAMES, (theirs, ours, [*ours, "keep=[labels, csv]"]), strict=True
                 ):
                     for left in (results, folder / f"cellprofiler{share}"):
                         shutil.rmtree(left, ignore_errors=True)
                     spent.setdefault((name, share), []).append(cost(command, folder).cpu)
         whole, half = (megapixels(folder, share) for share in (1, 2))
     print(f"{whole:.1f} megapixels, CellProfiler {version}, {arguments.rounds} rounds")
-    print("CPU seconds a megapixel, and how many times those of the workflow")
+    print("CPU seconds a megapixel, over those of the workflow, over those for labels and tables")
     middle = {key: median(values) for key, values in spent.items()}
     for what in ("whole", "an image"):
         each = {}
-        for name in ("CellProfiler", "workflow"):
+        for name in NAMES:
             all_, some = middle[name, 1], middle[name, 2]
             each[name] = all_ / whole if what == "whole" else (all_ - some) / (whole - half)
         for name, value in each.items():
-            print(f"  {what:10}{name:14}{value:8.3f}{value / each['workflow']:8.2f}")
+            ratios = "".join(f"{value / each[other]:8.2f}" for other in NAMES[1:])
+            print(f"  {what:10}{name:20}{value:8.3f}{ratios}")
 
 
 if __name__ == "__main__":
