@@ -31,7 +31,7 @@ RULES = {
 
 def library(name: str, method: Callable, image: np.ndarray, mask: np.ndarray) -> Callable:
     """The functions of libraries that a method calls, on the very landscape that it floods."""
-    with mock.patch.object(watershed, "flood", side_effect=flood) as spy:
+    with mock.patch.object(watershed.segmentation, "watershed", side_effect=flood) as spy:
         method()
     values = image.astype(np.float32)
 

@@ -146,7 +146,8 @@ def nearest(labels: np.ndarray, first: int = 1) -> tuple[np.ndarray, np.ndarray]
         (~inside).view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     # OpenCV numbers the pixels of regions from 1, in their order.
-    return np.append(np.int32(0), labels[inside]).take(places), distance
+    # Not `take`, which would hold all of the numbers once more, in 64 bits.
+    return np.append(np.int32(0), labels[inside])[places], distance
 
 
 def surroundings(image: np.ndarray, objects: np.ndarray, sigma: float) -> np.ndarray:
