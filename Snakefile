@@ -38,7 +38,7 @@ rule preprocess:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime,
+        runtime=runtime_of("preprocess"),
     params:
         plan=PLAN,
         settings=settings_of("preprocess"),
@@ -65,7 +65,7 @@ rule threshold:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime,
+        runtime=runtime_of("threshold"),
     params:
         plan=PLAN,
         settings=settings_of("threshold"),
@@ -94,7 +94,7 @@ rule markers:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime,
+        runtime=runtime_of("markers"),
     params:
         plan=PLAN,
         settings=settings_of("markers"),
@@ -124,7 +124,7 @@ rule watershed:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime,
+        runtime=runtime_of("watershed"),
     params:
         plan=PLAN,
         settings=settings_of("watershed"),
@@ -151,7 +151,7 @@ rule measure:
     threads: workers
     resources:
         mem_mb=measure_mem_mb,
-        runtime=measure_runtime,
+        runtime=runtime_of("measure"),
     params:
         plan=PLAN,
         settings=settings_of("measure"),

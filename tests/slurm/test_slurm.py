@@ -46,7 +46,7 @@ def test_run_gives_the_tables_of_a_local_run(slurm, clone, images, local):
         stages = requested(clone, *batches)
         assert stages.keys() == STAGES
         assert megabytes(job["MinMemoryNode"]) == max(stage["mem_mb"] for stage in stages.values())
-        assert minutes(job["TimeLimit"]) == sum(stage["runtime"] for stage in stages.values()) == 30
+        assert minutes(job["TimeLimit"]) == sum(stage["runtime"] for stage in stages.values()) == 6
         assert job["NumCPUs"] == "4"
     assert seen == set(local["images.csv"]["batch"])
 

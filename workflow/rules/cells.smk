@@ -18,7 +18,7 @@ rule cells:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime,
+        runtime=runtime_of("cells"),
     params:
         plan=PLAN,
         settings=settings_of("cells"),

@@ -25,6 +25,7 @@ SCRIPTS = WORKFLOW / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from nucleiflow import (
+    duration,
     families,
     files,
     footprint,
@@ -587,21 +588,17 @@ def workers_of(batch, threads, cut=TILES):
     return min(threads, images)
 
 
-def runtime(wildcards, attempt):
-    """Minutes: a generous second a megapixel and stage, whatever the number of threads."""
-    return int((5 + batch_of(wildcards.batch).work / 60) * attempt)
+def runtime_of(stage):
+    """How many minutes a stage's job asks for."""
+    own = settings_of(stage) if stage in CONFIG else {}
 
+    def runtime(wildcards, threads, attempt):
+        batch = batch_of(wildcards.batch)
+        channels = measured_channels(batch) if stage == "measure" else 1
+        rate = duration.rate(stage, own, channels)
+        return duration.minutes(rate, batch, workers_of(batch, threads), attempt)
 
-# Seconds a megapixel for each channel, pair of channels or shape: seen with 280 nuclei in it that
-# have all grey levels.
-FAMILY_SECONDS = {
-    "texture": 1,
-    "granularity": 1,
-    "radial_distribution": 1,
-    "radial_zernikes": 0.5,
-    "zernike": 0.5,
-    "colocalization": 4,
-}
+    return runtime
 
 
 MEASURE = settings_of("measure")
@@ -621,20 +618,6 @@ def measure_bytes(batch):
 def measure_mem_mb(wildcards, threads, attempt):
     batch = batch_of(wildcards.batch)
     return int(memory(batch, threads, measure_bytes(batch)) * attempt)
-
-
-def measure_runtime(wildcards, threads, attempt):
-    """Minutes: as of other stages, and for families what they were seen to take."""
-    batch = batch_of(wildcards.batch)
-    channels = measured_channels(batch)
-    times = dict.fromkeys(FAMILY_SECONDS, channels)
-    times["texture"] *= len(CONFIG["measure"]["texture"]["scale"])
-    times |= {"zernike": 1, "colocalization": channels * (channels - 1) / 2}
-    seconds = sum(
-        FAMILY_SECONDS[name] * times[name] for name in CONFIG["measure"]["families"]
-    )
-    seconds *= len(OBJECTS) / workers_of(batch, threads)
-    return int((5 + batch.work * (1 + seconds) / 60) * attempt)
 
 
 def of_batches(folder):

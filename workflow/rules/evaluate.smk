@@ -21,7 +21,7 @@ rule evaluate_batch:
     threads: 4
     resources:
         mem_mb=mem_mb,
-        runtime=runtime,
+        runtime=runtime_of("evaluate"),
     params:
         plan=PLAN,
         settings=settings_of("evaluate"),

@@ -20,7 +20,7 @@ rule overlay:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime,
+        runtime=runtime_of("overlay"),
     params:
         plan=PLAN,
         settings=settings_of("overlay"),

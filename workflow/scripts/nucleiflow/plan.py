@@ -114,11 +114,17 @@ class Batch:
     images: list[Image]
     extent: Extent
 
-    @functools.cached_property
+    @property
     def work(self) -> float:
-        """Megapixels to segment, and a tenth of those to read: an estimate from file sizes."""
+        """Megapixels to segment, and a tenth of those to read."""
+        return self.megapixels * (1 + 0.1 * self.extent.layers)
+
+    @functools.cached_property
+    def megapixels(self) -> float:
+        """Megapixels to segment, an estimate from file sizes."""
         largest = max(image.size for image in self.images) or 1
-        return self.extent.work * sum(max(image.size / largest, 0.1) for image in self.images)
+        files = sum(max(image.size / largest, 0.1) for image in self.images)
+        return self.extent.images * self.extent.megapixels * files
 
     @functools.cached_property
     def fingerprint(self) -> str:
