@@ -201,12 +201,12 @@ def machine(megabytes):
 
 def test_images_that_need_more_memory_than_there_is_fail_with_a_sentence(job):
     snakemake = job(2)
-    # 100 MB a worker beside 360 MB for all.
-    run(snakemake, double, functools.partial(machine, 400.0))
+    # 75 MB a worker beside 280 MB for all.
+    run(snakemake, double, functools.partial(machine, 300.0))
     found = records(snakemake)
     assert {record["status"] for record in found} == {"failed"}
     assert found[0]["message"] == (
-        "its 5 x 4 pixels need about 0.46 GB of memory in this stage and there are 0.4 GB: set "
+        "its 5 x 4 pixels need about 0.355 GB of memory in this stage and there are 0.3 GB: set "
         "tiles to {size: 4096}, or run where there is more"
     )
     run(snakemake, double, functools.partial(machine, 800.0))
@@ -216,7 +216,7 @@ def test_images_that_need_more_memory_than_there_is_fail_with_a_sentence(job):
 def test_no_more_workers_than_there_is_memory_for(job):
     snakemake = job(12, threads=8)
     run(snakemake, double, functools.partial(machine, 800.0))
-    assert "12 images, 4 workers" in Path(snakemake.log[0]).read_text()
+    assert "12 images, 6 workers" in Path(snakemake.log[0]).read_text()
 
 
 def halves(item, settings):

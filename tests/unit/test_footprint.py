@@ -17,7 +17,7 @@ def section(stage, config):
 
 @pytest.mark.parametrize("stage", ["preprocess", "threshold", "markers", "watershed"])
 def test_stages_as_they_are(stage):
-    assert footprint.pixel_bytes(section(stage, {})) == footprint.PIXEL
+    assert footprint.of_stage(section(stage, {})).pixel == footprint.PIXEL
 
 
 @pytest.mark.parametrize(
@@ -35,21 +35,29 @@ def test_stages_as_they_are(stage):
     ],
 )
 def test_methods_that_hold_more(stage, config, expected):
-    assert footprint.pixel_bytes(section(stage, {stage: config})) == expected
+    assert footprint.of_stage(section(stage, {stage: config})).pixel == expected
 
 
 def test_families_hold_more_and_those_of_pairs_all_channels():
     texture = {"families": {"texture": {}}, "objects": ["nuclei"]}
-    assert footprint.pixel_bytes(texture, channels=3) == footprint.FAMILIES
+    assert footprint.of_stage(texture, channels=3).pixel == footprint.FAMILIES
     cells = texture | {"objects": ["nuclei", "cells"]}
-    assert footprint.pixel_bytes(cells, channels=3) == footprint.FAMILIES_OF_CELLS
+    assert footprint.of_stage(cells, channels=3).pixel == footprint.FAMILIES_OF_CELLS
     pairs = texture | {"families": {"colocalization": {}}}
-    assert footprint.pixel_bytes(pairs, 3) == footprint.FAMILIES + 3 * footprint.HELD
-    assert footprint.pixel_bytes(texture | {"families": {}}) == footprint.PIXEL
+    assert footprint.of_stage(pairs, 3).pixel == footprint.FAMILIES + 3 * footprint.HELD
+    assert footprint.of_stage(texture | {"families": {}}).pixel == footprint.MEASURED
 
 
 def test_a_worker_is_its_imports_and_its_pixels():
-    assert footprint.worker_mb(4, 40) == footprint.WORKER + 160
+    stage = footprint.Footprint(300, 70, 40)
+    assert stage.worker_mb(4) == 70 + 160
+    assert stage.job_mb(3, 4) == 300 + 3 * (70 + 160)
+
+
+def test_measure_imports_more_and_holds_less_of_large_images():
+    measure, threshold = (footprint.of_stage(each) for each in ({"families": {}}, {}))
+    assert measure.job_mb(4, 0.1) > threshold.job_mb(4, 0.1) + 200
+    assert measure.job_mb(1, 400) < threshold.job_mb(1, 400)
 
 
 def test_this_machine_has_memory():

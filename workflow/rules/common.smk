@@ -490,7 +490,10 @@ def facts(wildcards):
         why: (len(paths), paths[0]) for why, paths in dataset.set_aside.items()
     }
     batches = dataset.batches.values()
-    largest = max(memory(batch, 4, measure_bytes(batch)) for batch in batches)
+    largest = max(
+        max(memory(batch, 4), memory(batch, 4, measure_footprint(batch)))
+        for batch in batches
+    )
     return result | {
         "names": list(dataset.batches),
         "batches": len(dataset.batches),
@@ -559,18 +562,21 @@ def mem_mb(wildcards, threads, attempt):
     return int(memory(batch_of(wildcards.batch), threads) * attempt)
 
 
-PIXEL_BYTES = max(
-    footprint.pixel_bytes(settings_of(stage))
-    for stage in ("preprocess", "threshold", "markers", "watershed")
+HUNGRIEST = max(
+    (
+        footprint.of_stage(settings_of(stage))
+        for stage in ("preprocess", "threshold", "markers", "watershed")
+    ),
+    key=lambda each: each.pixel,
 )
 
 
-def memory(batch, threads, pixel=PIXEL_BYTES, cut=TILES):
+def memory(batch, threads, stage=HUNGRIEST, cut=TILES):
     workers = workers_of(batch, threads, cut)
     megapixels = batch.extent.megapixels
     if cut:
         megapixels = min(megapixels, (cut["size"] + 2 * cut["overlap"]) ** 2 / 1e6)
-    return footprint.PROCESSES + workers * footprint.worker_mb(megapixels, pixel)
+    return stage.job_mb(workers, megapixels)
 
 
 def workers(wildcards):
@@ -611,13 +617,13 @@ def measured_channels(batch):
     return batch.extent.channels if which == "all" else 1
 
 
-def measure_bytes(batch):
-    return footprint.pixel_bytes(MEASURE, measured_channels(batch))
+def measure_footprint(batch):
+    return footprint.of_stage(MEASURE, measured_channels(batch))
 
 
 def measure_mem_mb(wildcards, threads, attempt):
     batch = batch_of(wildcards.batch)
-    return int(memory(batch, threads, measure_bytes(batch)) * attempt)
+    return int(memory(batch, threads, measure_footprint(batch)) * attempt)
 
 
 def of_batches(folder):

@@ -229,18 +229,19 @@ class Batch:
         sizes = [tiles.area(window) for window in windows]
         height, width = item.record.get("pixels", (0, 0))
         pixels = max(sizes, default=height * width)
-        return footprint.worker_mb(pixels / 1e6, footprint.pixel_bytes(self.settings))
+        return footprint.of_stage(self.settings).worker_mb(pixels / 1e6)
 
     def _fitting(self) -> int:
         """How many workers this machine has the memory for."""
         most = max((self._need(item) for item in self.items), default=1)
-        return int((footprint.machine_mb() - footprint.PROCESSES) / most)
+        own = footprint.of_stage(self.settings).processes
+        return int((footprint.machine_mb() - own) / most)
 
     def _refuse_too_large(self) -> None:
         """Let images fail that need more memory than there is, before they take it from others."""
-        there = footprint.machine_mb()
+        there, own = footprint.machine_mb(), footprint.of_stage(self.settings).processes
         for item in self.items if self._tiled else ():
-            needed = footprint.PROCESSES + self._need(item)
+            needed = own + self._need(item)
             if item.record["status"] == "ok" and needed > there:
                 height, width = item.record["pixels"]
                 message = TOO_LARGE.format(width, height, needed / 1000, there / 1000)
