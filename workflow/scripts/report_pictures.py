@@ -75,10 +75,14 @@ def fitted(picture: np.ndarray, limit: int) -> bytes:
     """
     longest = max(picture.shape[:2])
     side = min(PROBE, longest)
+    content = webp(picture, side)
     # Bytes grow a little less than pixels. What a small one takes tells how large it can be.
-    side = int(min(SIDE, longest, side * (limit / len(webp(picture, side))) ** 0.66))
-    while len(content := webp(picture, side)) > limit and side > PROBE // 8:
+    larger = int(min(SIDE, longest, side * (limit / len(content)) ** 0.66))
+    if larger > side:
+        side, content = larger, webp(picture, larger)
+    while len(content) > limit and side > PROBE // 8:
         side = round(side * max(0.5, min(0.95, (limit / len(content)) ** 0.6)))
+        content = webp(picture, side)
     return content
 
 
