@@ -594,9 +594,9 @@ def workers_of(batch, threads, cut=TILES):
     return min(threads, images)
 
 
-def runtime_of(stage):
-    """How many minutes a stage's job asks for."""
-    own = settings_of(stage) if stage in CONFIG else {}
+def runtime_of(stage, own=None):
+    """How many minutes a stage's job asks for; `own` are settings that are not of the config."""
+    own = settings_of(stage) if own is None else own
 
     def runtime(wildcards, threads, attempt):
         batch = batch_of(wildcards.batch)

@@ -18,7 +18,7 @@ rule join:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime_of("join"),
+        runtime=runtime_of("join", {}),
     params:
         plan=PLAN,
         settings={},

@@ -19,7 +19,7 @@ rule labels:
     threads: workers
     resources:
         mem_mb=mem_mb,
-        runtime=runtime_of("labels"),
+        runtime=runtime_of("labels", {}),
     params:
         plan=PLAN,
         settings={"view": VIEW},
