@@ -43,7 +43,9 @@ PARTS = {
     "speed": Part("speed"),
     "speed-small": Part("speed", None, ("--data", SMALL, "--times", "4")),
     "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures")),
-    "speed-cellprofiler": Part("versus_cellprofiler", None, ("--data", SMALL)),
+    "speed-cellprofiler": Part(
+        "versus_cellprofiler", None, ("--data", SMALL, "--times", "4", "--rounds", "1")
+    ),
     "speed-threads": Part("speed", None, ("--threads", "--images", "200")),
     "memory": Part("memory", ("--many", "30"), ()),
     "memory-large": Part("memory", None, ("--large",)),
