@@ -597,12 +597,15 @@ def workers_of(batch, threads, cut=TILES):
 def runtime_of(stage, own=None):
     """How many minutes a stage's job asks for; `own` are settings that are not of the config."""
     own = settings_of(stage) if own is None else own
+    # With a width or a height, what images have is not known yet.
+    factor = (CONFIG["preprocess"]["resize"] or {}).get("factor", 1)
 
     def runtime(wildcards, threads, attempt):
         batch = batch_of(wildcards.batch)
         channels = measured_channels(batch) if stage == "measure" else 1
         rate = duration.rate(stage, own, channels)
-        return duration.minutes(rate, batch, workers_of(batch, threads), attempt)
+        workers = workers_of(batch, threads)
+        return duration.minutes(rate, batch, workers, attempt, factor**2)
 
     return runtime
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from nucleiflow.reduced import enlarged, reduced
 
-# Classes in which the values of a region are counted at most, and pixels counted at a time.
+# Classes at most in which the values of a region are counted, and least pixels at a time.
 CLASSES, STRETCH = 256, 1 << 20
 
 
@@ -41,8 +41,10 @@ def quantiles(
     classes = int(min(CLASSES, max(value.size // (count + 1), 1)))
     class_ = _classes(value, classes)
     counts = np.zeros((count + 1) * classes, np.int64)
-    for start in range(0, value.size, STRETCH):
-        part = slice(start, start + STRETCH)
+    # No fewer at a time than there are counts, which are added up each time.
+    stretch = max(STRETCH, counts.size)
+    for start in range(0, value.size, stretch):
+        part = slice(start, start + stretch)
         key = label[part].astype(np.intp)
         key *= classes
         key += class_[part]
