@@ -15,7 +15,7 @@ import pytest
 import object_formats
 from nucleiflow.derived import OURS
 from nucleiflow.job import JobError
-from nucleiflow.spreadsheet import true_column
+from nucleiflow.safe_tables import true_column
 
 PLACES = [
     ("day 1", "0012", "A01"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucleiflow import spreadsheet
+from nucleiflow import safe_tables, spreadsheet
 from nucleiflow.sheets import SheetError, read_sheet
 
 SPELLINGS = {
@@ -63,19 +63,19 @@ def test_every_text_comes_back_and_no_cell_of_it_is_a_formula(text):
 @given(st.lists(AWKWARD | st.none(), min_size=1))
 def test_columns_are_spelled_like_cells(texts):
     column = pa.chunked_array([pa.array(texts, pa.string())])
-    spelled = spreadsheet.safe_column(column)
+    spelled = safe_tables.safe_column(column)
     assert spelled.to_pylist() == [spreadsheet.safe(text) for text in texts]
-    assert spreadsheet.true_column(spelled).to_pylist() == texts
+    assert safe_tables.true_column(spelled).to_pylist() == texts
     dictionary = spelled.dictionary_encode()
-    assert spreadsheet.true_column(dictionary).type == dictionary.type
-    assert spreadsheet.true_column(dictionary).to_pylist() == texts
+    assert safe_tables.true_column(dictionary).type == dictionary.type
+    assert safe_tables.true_column(dictionary).to_pylist() == texts
 
 
 def test_other_columns_are_left_alone():
     table = pa.table({"a": [-1, 2], "b": [-0.5, None], "c": ["x", "y"]})
-    assert spreadsheet.safe_table(table).equals(table)
+    assert safe_tables.safe_table(table).equals(table)
     column = table["c"]
-    assert spreadsheet.safe_column(column) is column
+    assert safe_tables.safe_column(column) is column
 
 
 @given(st.lists(AWKWARD, min_size=1, max_size=4))
@@ -89,11 +89,11 @@ def test_rows_come_back_from_every_reader(tmp_path_factory, texts):
     assert [spreadsheet.true_text(row["name"]) for row in read] == expected
     assert [row["x"] for row in read] == ["-1.5"] * len(texts) + [""]
     frame = pd.read_csv(path, keep_default_na=False, dtype=str)
-    assert spreadsheet.true_names(frame)["name"].tolist() == expected
+    assert safe_tables.true_names(frame)["name"].tolist() == expected
     options = pa.csv.ParseOptions(newlines_in_values=True)
     kinds = pa.csv.ConvertOptions(column_types={"name": pa.string()})
     table = pa.csv.read_csv(path, parse_options=options, convert_options=kinds)
-    assert spreadsheet.true_column(table["name"]).to_pylist() == expected
+    assert safe_tables.true_column(table["name"]).to_pylist() == expected
 
 
 @given(st.lists(AWKWARD, min_size=1, max_size=4))
@@ -101,9 +101,9 @@ def test_frames_come_back(texts):
     table = pd.DataFrame({"name": texts, "x": [-1.0 - index for index in range(len(texts))]})
     table["kind"] = table["name"].astype("category")
     before = table.copy()
-    text = spreadsheet.as_csv(table)
+    text = safe_tables.as_csv(table)
     found = pd.read_csv(io.StringIO(text, newline=""), keep_default_na=False, dtype={"name": str})
-    assert spreadsheet.true_names(found)["name"].tolist() == texts
+    assert safe_tables.true_names(found)["name"].tolist() == texts
     assert found["x"].tolist() == table["x"].tolist()
     pd.testing.assert_frame_equal(table, before)
 

@@ -1,6 +1,5 @@
 # What the rules are made of: config, batches, outputs and resources.
 
-import ast
 import datetime
 import functools
 import gc
@@ -35,6 +34,7 @@ from nucleiflow import (
     plan,
     settings,
     slurm,
+    sources,
     terminal,
 )
 
@@ -398,30 +398,8 @@ def estimates(wildcards):
 
 
 def modules(stage):
-    """A hash of the shared modules that a script imports: Snakemake looks at the script alone."""
-    pending, seen = [SCRIPTS / f"{stage}.py"], set()
-    while pending:
-        for path in imported(pending.pop()) - seen:
-            seen.add(path)
-            pending.append(path)
-    text = "\0".join(path.read_text() for path in sorted(seen))
-    return f"modules {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
-
-
-@functools.cache
-def imported(path):
-    """The shared modules that a file imports; the package of readers counts as one."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            for module in (
-                SCRIPTS / name.replace(".", "/") for name in (node.module, *names)
-            ):
-                found.add(module.with_suffix(".py"))
-                if module.name == "readers":
-                    found.update(module.glob("*.py"))
-    return {path for path in found if path.exists()}
+    """Changes with the shared modules of a script: Snakemake looks at the script alone."""
+    return f"modules {sources.fingerprint(SCRIPTS / f'{stage}.py')}"
 
 
 def refuse_unwritable(results):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged, tell
-from nucleiflow.spreadsheet import true_names
+from nucleiflow.safe_tables import true_names
 
 
 def summary(images: pd.DataFrame, overall: pd.DataFrame, unmasked: int, folder: Path) -> str:

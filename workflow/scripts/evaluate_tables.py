@@ -19,7 +19,8 @@ from nucleiflow.batch import RECORDS
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 from nucleiflow.plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION, styled, svg
-from nucleiflow.spreadsheet import safe_table, write_rows
+from nucleiflow.safe_tables import safe_table
+from nucleiflow.spreadsheet import write_rows
 
 PLACE = ("directory", "batch", "image", "status", "stage", "message")
 FACTS = ("mask", "mask_kind", "truth", "found", "count_error", "mean_f1")

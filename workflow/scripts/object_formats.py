@@ -18,7 +18,7 @@ from nucleiflow.derived import own_names
 from nucleiflow.files import remove, replaced
 from nucleiflow.job import JobError, logged
 from nucleiflow.metadata import PLACE
-from nucleiflow.spreadsheet import safe_table, true_column
+from nucleiflow.safe_tables import safe_table, true_column
 
 FORMATS = ("objects.csv", "objects.csv.gz", "objects.sqlite", "objects")
 # Values that are Python's own objects at a time.

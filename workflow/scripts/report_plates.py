@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from nucleiflow import derived, groups, names, pages, plots, report
+from nucleiflow import derived, figures, groups, names, pages, plots, report
 from nucleiflow.controls import Controls
+from nucleiflow.figures import Plot
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged
-from nucleiflow.report import Measure, Plot
-from nucleiflow.spreadsheet import as_csv
+from nucleiflow.report import Measure
+from nucleiflow.safe_tables import as_csv
 from report_plots import KEYS, measured_by_group, not_measured
 
 FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
@@ -250,12 +251,12 @@ if "snakemake" in globals():
         with replaced(Path(snakemake.output[0])) as folder:
             folder.mkdir()
             write_wells(wells, folder)
-            drawn = report.drawn(plate_plots(wells, shown), folder)
+            drawn = figures.drawn(plate_plots(wells, shown), folder)
             parts = [pages.paragraph(PLATES), not_measured(missing)]
             parts.append(pages.flow(drawn) if drawn else pages.paragraph(NO_WELLS, "note"))
             pages.write(folder / "plates.html", pages.page("Plates", parts))
             if dose := dose_column(wells, told, settings["dose"]):
                 controls = settings["controls"] and Controls(**settings["controls"])
-                drawn = report.drawn(dose_plots(wells, shown, dose, told, controls), folder)
+                drawn = figures.drawn(dose_plots(wells, shown, dose, told, controls), folder)
                 parts = [pages.paragraph(DOSES), *(drawn or [pages.paragraph(NO_DOSES, "note")])]
                 pages.write(folder / "doses.html", pages.page("Doses", parts))

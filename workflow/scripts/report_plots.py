@@ -9,10 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nucleiflow import columns, derived, groups, pages, plots, report
+from nucleiflow import columns, derived, figures, groups, pages, plots, report
+from nucleiflow.figures import Plot
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
-from nucleiflow.report import Measure, Plot
+from nucleiflow.report import Measure
 
 # Groups in the table on the page.
 LISTED = 200
@@ -189,7 +190,7 @@ if "snakemake" in globals():
         made, table = measurement_plots(measured, counts, kind)
         with replaced(Path(output.plots)) as folder:
             folder.mkdir()
-            drawn = report.drawn(made, folder)
+            drawn = figures.drawn(made, folder)
         text = (
             "Each box holds the middle half of the nuclei (or images), the mark in it is their "
             "median, and the thin line leaves out 5 % on each side. Beside the name stands their "

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from nucleiflow import pages, plots, report
+from nucleiflow import figures, pages, plots, report
+from nucleiflow.figures import Plot
 from nucleiflow.files import replaced
 from nucleiflow.job import logged
 from nucleiflow.pages import Table
-from nucleiflow.report import Plot, path_of
-from nucleiflow.spreadsheet import as_csv
+from nucleiflow.report import path_of
+from nucleiflow.safe_tables import as_csv
 
 # Rows of tables on the pages, and flagged images that have a number in plots.
 LISTED, NUMBERED = 200, 40
@@ -325,6 +326,6 @@ if "snakemake" in globals():
         done["number"] = flagged.cumsum().where(flagged)
         with replaced(Path(output.plots)) as folder:
             folder.mkdir()
-            drawn = report.drawn(quality_plots(done, report.channels_of(done)), folder)
+            drawn = figures.drawn(quality_plots(done, report.channels_of(done)), folder)
         is_checked = "foreground" in images
         pages.write(Path(output.quality), quality_page(done, drawn, is_checked))

@@ -16,7 +16,9 @@ from nucleiflow.job import logged
 
 def run_record(config: dict, version: str, started: str, numbers: dict[str, int]) -> dict:
     """Everything needed to say later how a result came about."""
-    packages = {package.name: package.version for package in metadata.distributions()}
+    # Name and version by themselves would each parse the text once more.
+    found = [package.metadata for package in metadata.distributions()]
+    packages = {package["Name"]: package["Version"] for package in found}
     return {
         "nucleiflow": version,
         "started": started,

@@ -17,7 +17,7 @@ from nucleiflow.controls import Controls
 from nucleiflow.derived import own_names
 from nucleiflow.files import replaced
 from nucleiflow.job import JobError, logged
-from nucleiflow.spreadsheet import as_csv, true_column
+from nucleiflow.safe_tables import as_csv, true_column
 
 AUTO = ("area", "eccentricity", "intensity_mean")
 # Standard deviations of a normal distribution in its median absolute deviation.

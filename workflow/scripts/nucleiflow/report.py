@@ -1,14 +1,13 @@
-"""What the pages of the report share: the images, what is measured, and plots with captions."""
+"""What the pages of the report share: the images, and what is measured."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from nucleiflow import columns, derived, pages, plots
-from nucleiflow.spreadsheet import true_names
+from nucleiflow import columns, derived
+from nucleiflow.safe_tables import true_names
 
 # The columns of names, sheets and the plate map stand between these of images.csv.
 FIRST, LAST = "file", "status"
@@ -23,14 +22,6 @@ HINTS = {
     "are one object: their outlines tell which.",
     "": "A group that stands apart deserves a look at its outlines and at the plots of quality.",
 }
-
-
-class Plot(NamedTuple):
-    """A plot, the name of its file without ending, and what is to be said of it."""
-
-    name: str
-    figure: Figure
-    caption: str
 
 
 class Measure(NamedTuple):
@@ -146,13 +137,3 @@ def hint_of(name: str) -> str:
     """What to think of when a measurement looks wrong."""
     found = columns.find(name)
     return HINTS[next((kind for kind in HINTS if found and found.property.startswith(kind)), "")]
-
-
-def drawn(made: Iterable[Plot], folder: Path) -> list[str]:
-    """HTML of plots with their captions; each is an SVG file in a folder, too."""
-    parts = []
-    for name, figure, caption in made:
-        text = plots.svg(figure)
-        (folder / f"{name}.svg").write_text(text, encoding="utf-8")
-        parts.append(pages.figure(text, caption))
-    return parts
