@@ -40,7 +40,7 @@ PARTS = {
     "planning": Part("planning", (), ("--full",)),
     "tables": Part("tables"),
     "report": Part("report"),
-    "speed": Part("speed"),
+    "speed": Part("speed", (), ("--images", "200", "--rounds", "2")),
     "speed-small": Part("speed", None, ("--data", SMALL, "--times", "4")),
     "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures")),
     "speed-cellprofiler": Part(

@@ -1,9 +1,10 @@
 """CPU seconds: the workflow, the same functions in a loop, and the workshop's steps in a loop.
 
 All read the same files, on one core each. Whole cost counts imports and the start of Snakemake;
-the cost of an image is the difference between a run on all images and one on half of them, over
-the other half, so that what is paid once is left out. That difference is of two sums of many
-processes; what the workflow itself writes of its images' seconds is steadier, and printed, too.
+the cost of an image is the difference between a run on all images and one on an eighth of them,
+over the others, so that what is paid once is left out. With --rounds N all run so many times in
+turns, and the least of each counts, as what else a machine does only adds. What the workflow itself
+writes of its images' seconds is printed, too.
 
 workflow  `snakemake --cores 1 tables`, everything that it starts included: every stage's files
           written and read, tables, overlays. The report's pages, of which the loops have nothing
@@ -27,6 +28,7 @@ import csv
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from measured import cost
@@ -34,6 +36,8 @@ from measured import cost
 ROOT = Path(__file__).resolve().parent.parent
 # So many fields are simulated; turned and mirrored they become eight times as many.
 VIEWS = 8
+# One of so many images is among those of the smaller run.
+FEW = 8
 STAGES = ("preprocess", "threshold", "markers", "watershed", "measure", "overlay")
 
 
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=["workshop"], help="config (default)")
     parser.add_argument("--data", type=Path, help="directory with images (simulated ones)")
     parser.add_argument("--times", type=int, default=1, help="copies of each of these (1)")
+    parser.add_argument("--rounds", type=int, default=1, help="measurements of each (1)")
     parser.add_argument("--pictures", action="store_true", help="the workshop's loop writes files")
     parser.add_argument("--threads", action="store_true", help="one thread against two")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
@@ -66,40 +71,58 @@ def main() -> None:
             copied(arguments.data, folder / "images", arguments.times)
         else:
             cost([*script, "--part", "simulate"], folder)
-        halve(folder)
+        set_apart(folder)
         if arguments.threads:
             _compare_threads(folder, arguments.preset)
         else:
-            _compare(folder, script, arguments.preset)
+            _compare(folder, script, arguments.preset, arguments.rounds)
 
 
-def _compare(folder: Path, script: list[str], preset: str | None) -> None:
-    """Run all three on all images and on half of them, and print what they cost."""
+def _compare(folder: Path, script: list[str], preset: str | None, rounds: int) -> None:
+    """Run all three on all images and on some of them, and print what they cost."""
     found, rows = {}, {}
-    for share in (2, 1):
+    for share in (FEW, 1) * rounds:
         part = [*script, "--share", str(share), "--part"]
         run = workflow_command(folder, preset, share)
-        found["workflow", share] = cost([*run, "--", "tables"], folder)
-        report = cost(run, folder).cpu
-        found["loop", share] = cost([*part, "loop"], folder)
-        found["workshop", share] = cost([*part, "workshop"], folder)
-        results = folder / f"results{share}" / "objects.csv"
-        rows[share] = results.read_bytes().count(b"\n") - 1
+        results = folder / f"results{share}"
+        shutil.rmtree(results, ignore_errors=True)
+        spent = {
+            "workflow": cost([*run, "--", "tables"], folder),
+            "report": cost(run, folder),
+            "loop": cost([*part, "loop"], folder),
+            "workshop": cost([*part, "workshop"], folder),
+        }
+        for name, each in spent.items():
+            found[name, share] = min(each.cpu, found.get((name, share), each.cpu))
+        rows[share] = (results / "objects.csv").read_bytes().count(b"\n") - 1
         _same(rows[share], (folder / "loop.csv").read_bytes().count(b"\n") - 1)
-    whole, half = (megapixels(folder, share) for share in (1, 2))
-    print(f"{len(_files(folder, 1))} images, {whole:.1f} megapixels, {rows[1]} objects")
+    names = ("workflow", "loop", "workshop")
+    count, pixels = len(_files(folder, 1)), megapixels(folder, 1)
+    print(f"{count} images, {pixels:.1f} megapixels, {rows[1]} objects")
     print("CPU seconds a megapixel, over those of the loop, over those of the workshop")
+    print_costs(folder, found, names, beside=names[1:])
+    seconds = _in_stages(folder / "results1" / "images.csv") / pixels
+    print(f"  what images.csv says of its stages: {seconds:.3f} seconds a megapixel")
+    report = found["report", 1]
+    print(f"  the report's pages after it, planned anew: {report:.1f} CPU seconds in all")
+
+
+def print_costs(
+    folder: Path, spent: dict[tuple[str, int], float], names: Sequence[str], beside: Sequence[str]
+) -> None:
+    """Print CPU seconds a megapixel, whole and of an image more, and their ratios to some others.
+
+    `spent` are the CPU seconds of each name on all images (1) and on one of FEW.
+    """
+    whole, some = (megapixels(folder, share) for share in (1, FEW))
     for what in ("whole", "an image"):
         each = {}
-        for name in ("workflow", "loop", "workshop"):
-            all_, some = (found[name, share].cpu for share in (1, 2))
-            each[name] = all_ / whole if what == "whole" else (all_ - some) / (whole - half)
+        for name in names:
+            every, few = spent[name, 1], spent[name, FEW]
+            each[name] = every / whole if what == "whole" else (every - few) / (whole - some)
         for name, value in each.items():
-            ratios = "".join(f"{value / each[other]:8.2f}" for other in ("loop", "workshop"))
-            print(f"  {what:10}{name:10}{value:8.3f}{ratios}")
-    seconds = _in_stages(folder / "results1" / "images.csv") / whole
-    print(f"  what images.csv says of its stages: {seconds:.3f} seconds a megapixel")
-    print(f"  the report's pages after it, planned anew: {report:.1f} CPU seconds in all")
+            ratios = "".join(f"{value / each[other]:8.2f}" for other in beside)
+            print(f"  {what:10}{name:20}{value:8.3f}{ratios}")
 
 
 def _in_stages(path: Path) -> float:
@@ -135,13 +158,13 @@ def _walls(path: Path) -> dict[str, float]:
 
 
 def workflow_command(folder: Path, preset: str | None, share: int, cores: int = 1) -> list[str]:
-    """The command of the workflow on all images, or on half of them."""
+    """The command of the workflow on all images, or on some of them."""
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"]
     command += ["--snakefile", str(ROOT / "Snakefile")]
     if preset:
         command += ["--configfile", str(ROOT / f"config/presets/{preset}.yaml")]
     return [
-        *(*command, "--config", f"images={'images' if share == 1 else 'half'}"),
+        *(*command, "--config", f"images={'images' if share == 1 else 'some'}"),
         *(f"results=results{share}", *(["segment=auto"] if preset else [])),
     ]
 
@@ -157,13 +180,13 @@ def copied(data: Path, target: Path, times: int) -> None:
                 shutil.copyfile(path, place.with_name(name))
 
 
-def halve(folder: Path) -> None:
-    """Every second image of each size in a directory of its own, as hard links.
+def set_apart(folder: Path) -> None:
+    """Some images of each size in a directory of their own, as hard links.
 
     Symbolic ones would lead out of the dataset, where the workflow follows none.
     """
-    for path in _files(folder, 1)[::2]:
-        link = folder / "half" / path.relative_to(folder / "images")
+    for path in _files(folder, 1)[::FEW]:
+        link = folder / "some" / path.relative_to(folder / "images")
         link.parent.mkdir(parents=True, exist_ok=True)
         link.hardlink_to(path)
 
@@ -290,8 +313,8 @@ def workshop(arguments: argparse.Namespace) -> int:
 
 
 def _files(folder: Path, share: int) -> list[Path]:
-    """All images, or every second one."""
-    images = (folder / ("images" if share == 1 else "half")).rglob("*.*")
+    """All images, or some of them."""
+    images = (folder / ("images" if share == 1 else "some")).rglob("*.*")
     return sorted(path for path in images if path.is_file())
 
 

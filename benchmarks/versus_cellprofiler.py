@@ -2,9 +2,9 @@
 
 Both read the same images, on one core each; CellProfiler has one worker, and writes labels and
 tables. The workflow does so with all that it makes by default, overlays among it, and then with
-`keep: [labels, csv]`, without them. The cost of an image more
-is the difference between a run on all images and one on half of them, over the other half. Runs of
-both take turns, and each counts with its median.
+`keep: [labels, csv]`, without them. The cost of an image more is the difference between a run on
+all images and one on an eighth of them, over the others. Runs of both take turns, and each counts
+with its median.
 
 CellProfiler 4.2 is not among what this project installs, as it needs Python 3.9 and Java:
 NUCLEIFLOW_CELLPROFILER names an interpreter that has it (`pip install cellprofiler==4.2.8`;
@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from measured import cost, skip
-from speed import copied, halve, megapixels, workflow_command
+from speed import FEW, copied, megapixels, print_costs, set_apart, workflow_command
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("CellProfiler", "workflow", "labels and tables")
@@ -48,13 +48,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         copied(arguments.data, folder / "images", arguments.times)
-        halve(folder)
+        set_apart(folder)
         pipeline = folder / "pipeline.cppipe"
         cost([python, str(HERE / "versus_pipeline.py"), str(pipeline)], folder)
         spent: dict[tuple[str, int], list[float]] = {}
         for _ in range(arguments.rounds):
-            for share in (2, 1):
-                images, results = ("images" if share == 1 else "half"), folder / f"results{share}"
+            for share in (FEW, 1):
+                images, results = ("images" if share == 1 else "some"), folder / f"results{share}"
                 theirs = [python, "-m", "cellprofiler", "-c", "-r", "-p"]
                 theirs += [str(pipeline), "-i", images, "-o", f"cellprofiler{share}"]
                 ours = workflow_command(folder, None, share)
@@ -64,18 +64,15 @@ def main() -> None:
                     for left in (results, folder / f"cellprofiler{share}"):
                         shutil.rmtree(left, ignore_errors=True)
                     spent.setdefault((name, share), []).append(cost(command, folder).cpu)
-        whole, half = (megapixels(folder, share) for share in (1, 2))
-    print(f"{whole:.1f} megapixels, CellProfiler {version}, {arguments.rounds} rounds")
-    print("CPU seconds a megapixel, over those of the workflow, over those for labels and tables")
-    middle = {key: median(values) for key, values in spent.items()}
-    for what in ("whole", "an image"):
-        each = {}
-        for name in NAMES:
-            all_, some = middle[name, 1], middle[name, 2]
-            each[name] = all_ / whole if what == "whole" else (all_ - some) / (whole - half)
-        for name, value in each.items():
-            ratios = "".join(f"{value / each[other]:8.2f}" for other in NAMES[1:])
-            print(f"  {what:10}{name:20}{value:8.3f}{ratios}")
+        middle = {key: median(values) for key, values in spent.items()}
+        print(
+            f"{megapixels(folder, 1):.1f} megapixels, CellProfiler {version}, "
+            f"{arguments.rounds} rounds"
+        )
+        print(
+            "CPU seconds a megapixel, over those of the workflow, over those for labels and tables"
+        )
+        print_costs(folder, middle, NAMES, beside=NAMES[1:])
 
 
 if __name__ == "__main__":

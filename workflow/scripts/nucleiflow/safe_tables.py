@@ -4,14 +4,16 @@ Apart from it, as these libraries take a third of a second to import.
 """
 
 import csv
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucleiflow.sheets import FORMULA
 from nucleiflow.spreadsheet import NUMBER, SPELLED, safe, true_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def safe_column(values: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -43,7 +45,7 @@ def true_column(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArra
     return pc.replace_substring_regex(values, SPELLED.pattern, r"\1\2")
 
 
-def true_names(table: pd.DataFrame) -> pd.DataFrame:
+def true_names(table: "pd.DataFrame") -> "pd.DataFrame":
     """`true_text` of all texts of a table."""
     texts = table.select_dtypes(exclude="number").columns
     return table.assign(
@@ -54,8 +56,10 @@ def true_names(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def as_csv(table: pd.DataFrame, **options: Any) -> str:
+def as_csv(table: "pd.DataFrame", **options: Any) -> str:
     """A table as CSV without its index; `options` are those of `DataFrame.to_csv`."""
+    import pandas as pd
+
     spelled = table.copy()
     for index, (_, values) in enumerate(table.items()):
         if not pd.api.types.is_numeric_dtype(values):
