@@ -51,7 +51,7 @@ def main() -> None:
         return
     for size in (2048, 4096):
         _report(size, 4 * arguments.threads, arguments.threads)
-    held = _report(256, arguments.many, arguments.threads)
+    held = _report(512, arguments.many, arguments.threads)
     print("A batch's memory in MB, at most in the first and the last tenth of its time:")
     for stage, values in held.items():
         values, tenth = [once for once, _ in values], max(len(values) // 10, 1)

@@ -492,9 +492,9 @@ def test_table_has_the_same_columns_and_types_without_any_object():
     plan = SimpleNamespace(directory=".", name="b")
     schemas = []
     for table in (full, empty, None):
-        items = [SimpleNamespace(result=table, record={"image": "a"})]
-        batch = SimpleNamespace(items=items, plan=plan)
-        schema = measure.batch_table(batch, WANTED, list(objects())).schema.remove_metadata()
+        item = SimpleNamespace(result=table, record={"image": "a"})
+        items = [item] if table is not None else []
+        schema = measure.joined(plan, items, WANTED, list(objects())).schema.remove_metadata()
         schemas.append({field.name: str(field.type) for field in schema})
     assert schemas[0].items() >= schemas[2].items()
     assert {name: kind for name, kind in schemas[0].items() if name != "image"} == {

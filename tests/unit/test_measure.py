@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from skimage.measure import regionprops, regionprops_table
 from skimage.measure._regionprops import OBJECT_COLUMNS, RegionProperties
 
 import measure
-from nucleiflow import settings
+from nucleiflow import settings, table_parts
 from nucleiflow.cellprofiler import columns_of
 from nucleiflow.families import FAMILIES, chosen, named
 from nucleiflow.field import Field, View
@@ -199,13 +200,14 @@ def batch(*tables):
         SimpleNamespace(result=table, record={"image": f"i{index}"})
         for index, table in enumerate(tables)
     ]
-    return SimpleNamespace(items=items, plan=SimpleNamespace(directory="day 1/ä", name="day-1-a.x"))
+    done = [item for item in items if item.result is not None]
+    return SimpleNamespace(directory="day 1/ä", name="day-1-a.x"), done
 
 
 def test_table_of_a_batch_names_directory_batch_and_image_of_each_object():
     some = measure.measure(drawn(), one(RAW), DEFAULT, 0)
     none = measure.measure(drawn() * 0, one(RAW), DEFAULT, 0)
-    table = measure.batch_table(batch(none, some, None, some), DEFAULT).to_pandas()
+    table = measure.joined(*batch(none, some, None, some), DEFAULT).to_pandas()
     assert table["image"].tolist() == ["i1"] * 4 + ["i3"] * 4
     assert set(table["directory"]) == {"day 1/ä"} and set(table["batch"]) == {"day-1-a.x"}
     pd.testing.assert_frame_equal(table.iloc[4:, 3:].reset_index(drop=True), some, check_dtype=True)
@@ -214,9 +216,9 @@ def test_table_of_a_batch_names_directory_batch_and_image_of_each_object():
 def test_table_of_a_batch_keeps_its_columns_and_types_without_objects():
     some = measure.measure(drawn(), one(RAW), DEFAULT, 0)
     none = measure.measure(drawn() * 0, one(RAW), DEFAULT, 0)
-    full = measure.batch_table(batch(some), DEFAULT).schema
+    full = measure.joined(*batch(some), DEFAULT).schema
     for tables in ((none,), (none, None), (None, none, none)):
-        empty = measure.batch_table(batch(*tables), DEFAULT)
+        empty = measure.joined(*batch(*tables), DEFAULT)
         assert empty.num_rows == 0
         assert empty.schema.names == full.names
         assert empty.schema.types[3:] == full.types[3:]
@@ -224,9 +226,9 @@ def test_table_of_a_batch_keeps_its_columns_and_types_without_objects():
 
 def test_table_of_a_batch_without_any_image_has_the_columns_that_need_no_channel():
     some = measure.measure(drawn(), one(RAW), DEFAULT, 0)
-    full = measure.batch_table(batch(some), DEFAULT).schema
+    full = measure.joined(*batch(some), DEFAULT).schema
     for tables in ((), (None, None)):
-        empty = measure.batch_table(batch(*tables), DEFAULT)
+        empty = measure.joined(*batch(*tables), DEFAULT)
         assert empty.num_rows == 0
         assert empty.schema.names == [
             *("directory", "batch", "image", "label", "area", "centroid-0", "centroid-1"),
@@ -410,7 +412,7 @@ def test_nuclei_of_images_with_fewer_channels_have_no_values_of_the_others():
     first = measure.measure(drawn(), CHANNELS[1:2], wanted, 0)
     other = measure.measure(drawn(), [("Cy5", RAW)], wanted, 0)
     nothing = measure.measure(drawn() * 0, [("Cy3", RAW)], wanted, 0)
-    table = measure.batch_table(batch(first, None, three, other, nothing), wanted)
+    table = measure.joined(*batch(first, None, three, other, nothing), wanted)
     assert table.schema.names == [
         *("directory", "batch", "image", "label", "area"),
         *("intensity_mean_DAPI", "intensity_mean_GFP", "intensity_mean_ratio", "on_border"),
@@ -440,10 +442,47 @@ def test_columns_of_a_batch_do_not_depend_on_whether_the_widest_image_has_nuclei
     for labels in (drawn(), drawn() * 0):
         widest = measure.measure(labels, CHANNELS, wanted, 0)
         schemas += [
-            measure.batch_table(batch(*order), wanted).schema.remove_metadata()
+            measure.joined(*batch(*order), wanted).schema.remove_metadata()
             for order in ((few, widest), (widest, few))
         ]
     assert all(schema == schemas[0] for schema in schemas)
+
+
+def test_tables_of_many_images_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.setattr(measure, "CELLS", 100)
+    wanted = ["area", "intensity_mean"]
+    few, all_ = (measure.measure(drawn(), CHANNELS[:count], wanted, 0) for count in (1, 3))
+    nothing = measure.measure(drawn() * 0, CHANNELS[:1], wanted, 0)
+    images = [few] * 9 + [None, nothing] + [all_] * 5 + [few] * 2
+    plan, done = batch(*images)
+    whole = measure.joined(plan, done, wanted)
+    waiting = []
+
+    def each(compute):
+        assert compute is measure.compute
+        # New ones, as those of `done` belong to `whole`.
+        for image in images:
+            item = SimpleNamespace(result=image, record={"image": f"i{len(waiting)}"})
+            waiting.append(item)
+            yield [item]
+            assert sum(item.result.size for item in waiting if item.result is not None) < 100
+
+    job = SimpleNamespace(each=each, plan=plan)
+    path = tmp_path / "objects.parquet"
+    table_parts.write_parquet(measure.tables(job, False, wanted), path, compression="zstd")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["objects.parquet"]
+    file = pq.ParquetFile(path)
+    assert file.num_row_groups == 3
+    found = file.read()
+    assert found.schema.remove_metadata() == whole.schema.remove_metadata()
+    assert found.to_pydict() == whole.to_pydict()
+
+
+def test_tables_of_no_image_are_one_without_rows():
+    plan, _ = batch()
+    job = SimpleNamespace(each=lambda compute: iter([]), plan=plan)
+    (table,) = measure.tables(job, False, ["area"])
+    assert table.num_rows == 0 and table.column_names[3:] == ["label", "area", "on_border"]
 
 
 # Families of CellProfiler's measurements
@@ -532,7 +571,7 @@ def test_table_with_families_keeps_its_columns_and_types_without_objects(familie
 
 def test_table_of_a_batch_without_any_image_has_the_families_of_shapes(families):
     given = families("zernike", "texture", "colocalization", zernike={"degree": 1})
-    table = measure.batch_table(batch(None), ["area"], ["nuclei", "ring"], given)
+    table = measure.joined(*batch(None), ["area"], ["nuclei", "ring"], given)
     assert table.schema.names[3:] == [
         *("label", "area", "zernike_0_0", "zernike_1_1", "on_border"),
         *("ring_area", "ring_zernike_0_0", "ring_zernike_1_1", "ring_on_border"),
@@ -546,7 +585,7 @@ def test_nuclei_of_images_without_a_channel_have_no_families_of_it(families):
         measure.measure_objects({"nuclei": drawn()}, channels, ["area"], 0, families=given)
         for channels in (CHANNELS[:2], CHANNELS[:1])
     )
-    table = measure.batch_table(batch(one, two), ["area"], families=given)
+    table = measure.joined(*batch(one, two), ["area"], families=given)
     assert table.schema.names[3:] == list(two)
     for name in ("granularity_1_GFP", "colocalization_manders_GFP_DAPI"):
         assert [value is None for value in table[name].to_pylist()] == [True] * 4 + [False] * 4

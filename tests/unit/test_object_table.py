@@ -114,7 +114,7 @@ def test_batches_as_stage_measure_writes_them_are_joined_with_and_without_object
         item = SimpleNamespace(result=result, record={"image": "i0"})
         where = SimpleNamespace(directory="ä", name=name)
         path = tmp_path / f"{name}.parquet"
-        whole = measure.batch_table(SimpleNamespace(items=[item], plan=where), names)
+        whole = measure.joined(where, [item] if image is not None else [], names)
         pq.write_table(whole, path)
         batch = batch_of(name, [("P1", "B02", "3", "")], "ä")
         parts.append((path, (batch, records_of(batch))))

@@ -112,3 +112,25 @@ faults()
 print(faults() * 10 < fresh)
 """
     assert run(text) == "True"
+
+
+def test_results_that_were_taken_do_not_stay_in_memory():
+    """A batch of a thousand images has a gigabyte of them."""
+    alive = run("""
+import weakref
+
+class Rows:
+    pass
+
+def rows(number):
+    return Rows()
+
+taken, alive = [], []
+for result in in_processes(rows, range(60), 2, together=3):
+    taken.append(weakref.ref(result))
+    del result
+    # Those that came together with it are there still.
+    alive.append(sum(each() is not None for each in taken))
+print(max(alive))
+""")
+    assert int(alive) <= 3

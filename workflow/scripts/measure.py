@@ -3,20 +3,22 @@
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
-from nucleiflow.batch import Batch, open_batch
+from nucleiflow import table_parts
+from nucleiflow.batch import Batch, Item, open_batch
 from nucleiflow.counting import occurrences
 from nucleiflow.families import named
 from nucleiflow.field import Field, pick
 from nucleiflow.flat_field import corrected
 from nucleiflow.images import ImageError, full_scale
 from nucleiflow.labels import border_pixels, numbered
+from nucleiflow.plan import Batch as Plan
 from nucleiflow.properties import columns_of_objects, of_intensity
 from nucleiflow.quality import of_channel, of_nuclei
 from nucleiflow.runs import Runs, runs_of
@@ -27,6 +29,9 @@ COUNTS = (
     *("label", "num_pixels", "area", "area_bbox", "area_convex", "area_filled", "euler_number"),
     "neighbors_number",
 )
+# Values of objects that wait in memory until they are written, 8 bytes each; joining them takes as
+# much again.
+CELLS = 1 << 21
 # Columns of properties, by the names of both.
 Columns = dict[str, dict[str, np.ndarray]]
 
@@ -312,14 +317,6 @@ def of_objects_alone(columns: dict[str, np.ndarray], labels: np.ndarray) -> dict
     }
 
 
-def write_whole_csv(batch: Batch) -> None:
-    """The tables of images that came in tiles."""
-    for image, group in zip(batch.images, batch.groups, strict=True):
-        if len(group) > 1 and group[0].result is not None:
-            table = pd.concat([item.result for item in group])
-            (batch.folder / f"{image.record['image']}.csv").write_bytes(as_csv(table))
-
-
 def as_csv(table: pd.DataFrame | dict[str, np.ndarray]) -> bytes:
     """A table, or its columns, as CSV, spelled as in `objects.csv`."""
     sink = io.BytesIO()
@@ -329,17 +326,40 @@ def as_csv(table: pd.DataFrame | dict[str, np.ndarray]) -> bytes:
     return sink.getvalue()
 
 
-def batch_table(
-    batch: Batch,
+def tables(batch: Batch, csv: bool, *measured: Any) -> Iterator[pa.Table]:
+    """Measure a batch; gives the tables of some images at a time, `CELLS` or so, and at least one.
+
+    Images that come in tiles have their CSV files written, where these are wanted; `measured` are
+    further arguments of `joined`.
+    """
+    waiting, cells, none = [], 0, True
+    for image in batch.each(compute):
+        done = [item for item in image if item.result is not None]
+        if csv and done and "window" in done[0].record:
+            table = pd.concat([item.result for item in done])
+            (batch.folder / f"{done[0].record['whole']}.csv").write_bytes(as_csv(table))
+        waiting += done
+        cells += sum(item.result.size for item in done)
+        if cells >= CELLS:
+            yield joined(batch.plan, waiting, *measured)
+            for item in waiting:
+                item.result = None
+            waiting, cells, none = [], 0, False
+    if waiting or none:
+        yield joined(batch.plan, waiting, *measured)
+
+
+def joined(
+    plan: Plan,
+    items: Sequence[Item],
     properties: list[str],
     objects: Sequence[str] = ("nuclei",),
     families: dict[str, dict] | None = None,
 ) -> pa.Table:
-    """The tables of a batch's images in one, with the names of directory, batch and image.
+    """The tables of images in one, with the names of directory, batch and image.
 
     Of a channel that an image does not have, its nuclei have no values.
     """
-    items = [item for item in batch.items if item.result is not None]
     tables = [item.result for item in items]
     if not tables:
         nothing = dict.fromkeys(["nuclei", *objects], np.zeros((1, 1), np.int32))
@@ -349,8 +369,8 @@ def batch_table(
         widest = max(tables, key=lambda table: table.shape[1])
         table = pd.concat([widest.iloc[:0], *tables])
     names = [item.record.get("whole", item.record["image"]) for item in items]
-    table.insert(0, "directory", batch.plan.directory)
-    table.insert(1, "batch", batch.plan.name)
+    table.insert(0, "directory", plan.directory)
+    table.insert(1, "batch", plan.name)
     image = np.repeat(np.array(names, object), list(map(len, tables)))
     # Of text also where there is none.
     table.insert(2, "image", pd.array(image, dtype="str"))
@@ -362,12 +382,9 @@ if "snakemake" in globals():
         if batch.settings["families"]:
             # Once, and not in each worker.
             from nucleiflow import cellprofiler  # noqa: F401
-        batch.map(compute)
-        if batch.settings["csv"]:
-            write_whole_csv(batch)
-        chosen = [batch.settings[key] for key in ("properties", "objects", "families")]
-        pq.write_table(
-            batch_table(batch, *chosen),
+        keys = ("csv", "properties", "objects", "families")
+        table_parts.write_parquet(
+            tables(batch, *(batch.settings[key] for key in keys)),
             batch.folder / "objects.parquet",
             compression="zstd",
             # Numbers hardly repeat: looking for it doubles the time to write and to read them.

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nucleiflow import columns
+from nucleiflow import columns, table_parts
 from nucleiflow.derived import (
     Derived,
     derived,
@@ -63,8 +63,8 @@ def objects_schema(parts: list[Path], known: pa.Schema) -> pa.Schema:
     dictionaries.
     """
     # Few differ: of each, one is kept.
-    schemas = list(dict.fromkeys(pq.read_schema(part).remove_metadata() for part in parts))
-    fields = {field.name: field for schema in (max(schemas, key=len), *schemas) for field in schema}
+    schemas = dict.fromkeys(pq.read_schema(part).remove_metadata() for part in parts)
+    fields = {field.name: field for field in table_parts.joined(schemas)}
     place = [pa.field(name, pa.string()) for name in PLACE if fields.pop(name, None)]
     return _as_written(pa.schema([*place, *known, *fields.values()]))
 
@@ -160,15 +160,9 @@ def _images(plan: Plan, records: list[dict], known: Metadata) -> pa.Table:
 
 def _described(measured: pa.RecordBatch, images: pa.Table, schema: pa.Schema) -> pa.Table:
     """Objects with what is known of the image of each, in the columns of all batches."""
-    columns = []
-    for field in schema:
-        if field.name in images.column_names:
-            columns.append(images[field.name])
-        elif field.name in measured.schema.names:
-            columns.append(measured[field.name].cast(field.type))
-        else:
-            columns.append(pa.nulls(measured.num_rows, field.type))
-    return pa.table(columns, schema=schema)
+    columns = dict(zip(measured.schema.names, measured.columns, strict=True))
+    columns |= zip(images.column_names, images.columns, strict=True)
+    return table_parts.fitted(columns, measured.num_rows, schema)
 
 
 if "snakemake" in globals():

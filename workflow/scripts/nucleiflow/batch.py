@@ -195,6 +195,14 @@ class Batch:
         which become TIFF files, or pairs of an ending and bytes. What is no output of the rule
         is not written.
         """
+        for _ in self.each(compute):
+            pass
+
+    def each(self, compute: Callable[[Item, dict], dict]) -> Iterator[list[Item]]:
+        """The same, and the image or its tiles when they are done, one image after another.
+
+        Of an image of which a tile failed no result is left.
+        """
         self._refuse_too_large()
         every = [(group, at) for group in self.groups for at in range(len(group))]
         pending = [(group, at) for group, at in every if group[at].record["status"] == "ok"]
@@ -215,11 +223,11 @@ class Batch:
             failed += item.record["status"] == "failed"
             if line := progress(number, failed, len(pending), time.perf_counter() - start):
                 logging.info("%s", line)
-        for group in self.groups:
-            if any(item.record["status"] == "failed" for item in group):
-                # Of an image of which a tile failed, nothing is left.
-                for item in group:
-                    item.result = None
+            if number == len(pending) or pending[number][0] is not group:
+                if any(each.record["status"] == "failed" for each in group):
+                    for each in group:
+                        each.result = None
+                yield group
         seconds = time.perf_counter() - start
         logging.info("%d done, %d failed in %.1f s", len(pending) - failed, failed, seconds)
 

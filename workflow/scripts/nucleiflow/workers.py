@@ -65,7 +65,8 @@ def in_processes(
             for group in groups:
                 futures.append(pool.submit(_each, function, group))
             while done < len(futures):
-                results = futures[done].result()
+                # Each holds its results as long as it is there.
+                results, futures[done] = futures[done].result(), None
                 done += 1
                 yield from results
         except BrokenProcessPool:
