@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=100, help="number of images (100)")
+    parser.add_argument("--images", type=int, default=300, help="number of images (300)")
     parser.add_argument("--size", type=int, default=2048, help="rows and columns (2048)")
     parser.add_argument("--batches", type=int, help="number of batches (one, not this)")
     parser.add_argument("--jobs", type=int, default=20, help="Slurm jobs in the queue (20)")

@@ -31,7 +31,7 @@ COUNTS = (
 )
 # Values of objects that wait in memory until they are written, 8 bytes each; joining them takes as
 # much again.
-CELLS = 1 << 21
+CELLS = 1 << 20
 # Columns of properties, by the names of both.
 Columns = dict[str, dict[str, np.ndarray]]
 
