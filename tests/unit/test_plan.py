@@ -287,3 +287,23 @@ def test_batches_are_as_large_as_the_config_says():
     assert BatchSize(megapixels=400).of(Extent(4.194)) == 100
     assert BatchSize(megapixels=0.1).of(Extent(4.194)) == 1
     assert BatchSize(5000, megapixels=0.1).of(Extent(4.194)) == 5000
+
+
+@pytest.mark.parametrize(
+    ("crop", "resize", "megapixels"),
+    [
+        (None, None, 4.0),
+        (None, {"factor": 0.5}, 1.0),
+        (None, {"width": 3000}, 9.0),
+        (None, {"height": 1000}, 1.0),
+        ((1000, 500), None, 0.5),
+        ((1000, 500), {"factor": 2}, 2.0),
+        ((1000, 500), {"width": 2000}, 2.0),
+        ((1000, 500), {"height": 1000}, 2.0),
+        # One that reaches out of the image fails later, alone.
+        ((5000, 5000), None, 4.0),
+    ],
+)
+def test_pixels_after_crop_and_resize(crop, resize, megapixels: float):
+    part = crop and {"x": 7, "y": 9, "width": crop[0], "height": crop[1]}
+    assert Extent(4.0).after(part, resize) == pytest.approx(megapixels)

@@ -549,9 +549,15 @@ HUNGRIEST = max(
 )
 
 
+def worked_on(batch):
+    """Megapixels of an image as the stages have it, or a quarter of what is read for it."""
+    given = (CONFIG["preprocess"][key] for key in ("crop", "resize"))
+    return max(batch.extent.after(*given), batch.extent.megapixels / 4)
+
+
 def memory(batch, threads, stage=HUNGRIEST, cut=TILES):
     workers = workers_of(batch, threads, cut)
-    megapixels = batch.extent.megapixels
+    megapixels = worked_on(batch)
     if cut:
         megapixels = min(megapixels, (cut["size"] + 2 * cut["overlap"]) ** 2 / 1e6)
     return stage.job_mb(workers, megapixels)
@@ -566,24 +572,23 @@ def workers(wildcards):
 
 def workers_of(batch, threads, cut=TILES):
     images = len(batch.images) * batch.extent.images
-    if cut and batch.extent.megapixels > cut["size"] ** 2 / 1e6:
+    if cut and worked_on(batch) > cut["size"] ** 2 / 1e6:
         # Each of at least two tiles.
-        images *= 1 + int(batch.extent.megapixels / (cut["size"] ** 2 / 1e6))
+        images *= 1 + int(worked_on(batch) / (cut["size"] ** 2 / 1e6))
     return min(threads, images)
 
 
 def runtime_of(stage, own=None):
     """How many minutes a stage's job asks for; `own` are settings that are not of the config."""
     own = settings_of(stage) if own is None else own
-    # With a width or a height, what images have is not known yet.
-    factor = (CONFIG["preprocess"]["resize"] or {}).get("factor", 1)
 
     def runtime(wildcards, threads, attempt):
         batch = batch_of(wildcards.batch)
         channels = measured_channels(batch) if stage == "measure" else 1
         rate = duration.rate(stage, own, channels)
         workers = workers_of(batch, threads)
-        return duration.minutes(rate, batch, workers, attempt, factor**2)
+        resized = worked_on(batch) / batch.extent.megapixels
+        return duration.minutes(rate, batch, workers, attempt, resized)
 
     return runtime
 

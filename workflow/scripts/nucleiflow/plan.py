@@ -71,6 +71,22 @@ class Extent(NamedTuple):
         """Megapixels of a file to segment, and a tenth of those to read."""
         return self.images * self.megapixels * (1 + 0.1 * self.layers)
 
+    def after(self, crop: dict | None, resize: dict | None) -> float:
+        """Megapixels of a plane that is cropped and resized, see `nucleiflow.geometry.cut_out`.
+
+        A whole image, whose sides are not known here, counts as square where one side is asked for.
+        """
+        aspect, megapixels = 1.0, self.megapixels
+        if crop:
+            aspect = crop["width"] / crop["height"]
+            megapixels = min(crop["width"] * crop["height"] / 1e6, megapixels)
+        resize = resize or {}
+        if "width" in resize:
+            return resize["width"] ** 2 / aspect / 1e6
+        if "height" in resize:
+            return resize["height"] ** 2 * aspect / 1e6
+        return megapixels * resize.get("factor", 1) ** 2
+
 
 class BatchSize(NamedTuple):
     """How large batches are: a number of images, or else of megapixels."""
