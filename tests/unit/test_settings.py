@@ -109,6 +109,13 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(schema, text, sentenc
     assert str(caught.value) == f"config: unknown key {sentence}"
 
 
+def test_key_without_a_space_after_its_colon_is_told_what_it_lacks(schema):
+    with pytest.raises(settings.ConfigError) as caught:
+        settings.load(yaml.safe_load("tiles: {size:4096}"), schema)
+    told = "config: tiles.size:4096 lacks a space after the colon, write size: 4096"
+    assert str(caught.value) == told
+
+
 COLOR = "a colour's name, #rrggbb or [red, green, blue] from 0 to 255"
 CHANNEL = "auto, a channel's name, colour or number"
 ENDINGS = "tif, tiff, stk, lsm, png, jpg, jpeg, bmp, zarr, czi, nd2, lif"

@@ -360,6 +360,9 @@ def _sentence(error: ValidationError) -> str:
         known = list(schema["properties"])
         unknown = next(str(name) for name in error.instance if name not in known)
         name = f"{key}.{unknown}" if key else unknown
+        before, _, after = unknown.partition(":")
+        if before in known:
+            return f"config: {name} lacks a space after the colon, write {before}: {after}"
         near = _nearest(unknown, known, 0.0)
         return f"config: unknown key {name}, did you mean {near}? (known: {', '.join(known)})"
     if rule == "required":
