@@ -66,15 +66,11 @@ def main() -> None:
 
 
 def simulated(folder: Path, images: int, size: int) -> Path:
-    """A directory of images, which lie in no others, and so are one batch."""
+    """A directory of images, which are one batch."""
     simulate = [sys.executable, ROOT / "benchmarks" / "speed.py", "--part", "simulate"]
     simulate += ["--images", str(images), "--size", str(size), "--folder", str(folder)]
     subprocess.run(simulate, check=True, capture_output=True)
-    whole = folder / "images" / "whole"
-    whole.mkdir()
-    for path in (folder / "images").glob("plate*/*.tif"):
-        path.rename(whole / path.name)
-    return whole
+    return folder / "images"
 
 
 def command(cluster: Cluster, *arguments: str) -> list:

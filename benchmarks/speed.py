@@ -198,7 +198,7 @@ def megapixels(folder: Path, share: int) -> float:
 
 
 def simulate_images(arguments: argparse.Namespace) -> int:
-    """Two plates; a field is used eight times, turned and mirrored."""
+    """Fields of two kinds in one directory; each is used eight times, turned and mirrored."""
     import numpy as np
     import stages  # noqa: F401 (finds the scripts)
     import tifffile
@@ -210,8 +210,8 @@ def simulate_images(arguments: argparse.Namespace) -> int:
         if view == 0:
             image, _ = simulate([1, index], (arguments.size,) * 2, **PLATES[plate])
         turned = np.rot90(image if view < 4 else image.T, view % 4)
-        path = arguments.folder / "images" / f"plate{plate + 1}" / f"{index:03}.tif"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = arguments.folder / "images" / f"{index:03}.tif"
+        path.parent.mkdir(exist_ok=True)
         tifffile.imwrite(path, np.ascontiguousarray(turned), photometric="minisblack")
     return 0
 
