@@ -268,6 +268,13 @@ def test_image_of_which_a_tile_fails_has_failed_and_is_named_once(job):
     assert len(sentences(snakemake)) == 1
 
 
+def test_image_whose_tiles_need_more_memory_than_there_is_is_named_once(job):
+    snakemake, _ = with_a_large_image(job)
+    run(snakemake, halves, functools.partial(machine, 300.0))
+    assert [record["status"] for record in records(snakemake)] == ["failed"] * 3
+    assert len(sentences(snakemake)) == 3
+
+
 def halve_and_join(snakemake):
     with open_batch(snakemake) as batch:
         batch.map(halves)

@@ -248,13 +248,17 @@ class Batch:
     def _refuse_too_large(self) -> None:
         """Let images fail that need more memory than there is, before they take it from others."""
         there, own = footprint.machine_mb(), footprint.of_stage(self.settings).processes
-        for item in self.items if self._tiled else ():
-            needed = own + self._need(item)
-            if item.record["status"] == "ok" and needed > there:
-                height, width = item.record["pixels"]
-                message = TOO_LARGE.format(width, height, needed / 1000, there / 1000)
-                item.record.update(status="failed", stage=self.stage, message=message)
-                self._report([item])
+        for group in self.groups if self._tiled else ():
+            refused = []
+            for item in group:
+                needed = own + self._need(item)
+                if item.record["status"] == "ok" and needed > there:
+                    height, width = item.record["pixels"]
+                    message = TOO_LARGE.format(width, height, needed / 1000, there / 1000)
+                    item.record.update(status="failed", stage=self.stage, message=message)
+                    refused.append(item)
+            # Of an image once, however many tiles it has.
+            self._report(refused[:1])
 
     def join_tiles(self) -> None:
         """Make one file of those of an image's tiles, of each product that is an image.
