@@ -3,17 +3,17 @@
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from nucleiflow import table_parts
 from nucleiflow.batch import Batch, Item, open_batch
 from nucleiflow.counting import occurrences
 from nucleiflow.display import for_display
@@ -41,6 +41,8 @@ COLORS = {
 PLAIN = (170, 170, 170)
 # Pixels of the longer side of a picture, about.
 SIDE = 1200
+# Of the table, that wait in memory until they are written.
+ROWS = 50_000
 OBJECTS = pa.schema(
     [
         *((name, pa.string()) for name in ("directory", "batch", "image", "of")),
@@ -547,10 +549,10 @@ def compute(item: Item, settings: dict) -> dict:
     truth, labels, kind = both(item, path, settings)
     compared = compare(truth, labels)
     result = scored(compared, settings["thresholds"])
+    item.result = object_table(truth, labels, compared)
     item.facts["mask"] = path.relative_to(settings["masks"]).as_posix()
     item.facts["mask_kind"] = kind
     item.facts["score"] = result._asdict() | {"tp": result.tp.tolist()}
-    item.result = object_table(truth, labels, compared)
     return {}
 
 
@@ -576,16 +578,23 @@ def both(item: Item, path: Path, settings: dict) -> tuple[np.ndarray, np.ndarray
     return truth, labels, kind
 
 
-def batch_table(batch: Batch) -> pa.Table:
-    """The objects of all images of a batch."""
-    tables = [OBJECTS.empty_table()]
-    for item in batch.items:
-        if item.result is not None:
-            place = (item.record[name] for name in ("directory", "batch", "image"))
-            columns = [pa.array([name] * len(item.result), pa.string()) for name in place]
-            columns += item.result.columns
-            tables.append(pa.table(columns, schema=OBJECTS))
-    return pa.concat_tables(tables)
+def tables(batch: Batch) -> Iterator[pa.Table]:
+    """Compare a batch; gives the objects of some images at a time, `ROWS` or so, at least once."""
+    waiting, rows = [OBJECTS.empty_table()], 0
+    for image in batch.each(compute):
+        for item in image:
+            if item.result is not None:
+                place = (item.record[name] for name in ("directory", "batch", "image"))
+                columns = [pa.array([name] * len(item.result), pa.string()) for name in place]
+                columns += item.result.columns
+                waiting.append(pa.table(columns, schema=OBJECTS))
+                rows += len(item.result)
+                item.result = None
+        if rows >= ROWS:
+            yield pa.concat_tables(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def badness(score: dict) -> tuple[float, int]:
@@ -596,7 +605,9 @@ def badness(score: dict) -> tuple[float, int]:
 
 def write_worst(batch: Batch) -> None:
     """Draw the worst images of a batch, as many as may be among the worst of all."""
-    items = [item for item in batch.items if item.result is not None]
+    items = [
+        item for item in batch.items if "score" in item.record and item.record["status"] == "ok"
+    ]
     items.sort(key=lambda item: badness(item.record["score"]))
     for item in items[: batch.settings["worst"]]:
         truth, labels, _ = both(item, mask_of(item, batch.settings), batch.settings)
@@ -624,6 +635,6 @@ def ground(item: Item, view: dict, shape: tuple[int, int]) -> np.ndarray:
 
 if "snakemake" in globals():
     with open_batch(snakemake, whole=True) as batch:
-        batch.map(compute)
-        pq.write_table(batch_table(batch), batch.folder / "objects.parquet", compression="zstd")
+        path = batch.folder / "objects.parquet"
+        table_parts.write_parquet(tables(batch), path, compression="zstd")
         write_worst(batch)
