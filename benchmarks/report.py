@@ -29,7 +29,7 @@ from measured import cost  # noqa: E402
 import overlay  # noqa: E402
 import run_record  # noqa: E402
 import simulate  # noqa: E402
-from nucleiflow import dataset, names, settings  # noqa: E402
+from nucleiflow import dataset, names, plan, settings  # noqa: E402
 from nucleiflow.display import for_display  # noqa: E402
 
 IMAGES_A_DIRECTORY = 500
@@ -128,7 +128,7 @@ def write_run(folder: Path, images: pd.DataFrame, objects: int) -> None:
     """What the stages and the tables leave, as if all of it had run."""
     results = folder / "results"
     found = dataset.find(
-        str(folder / "images"), ["tif"], 100, dataset.Look(lambda *_: None, lambda *_: ()),
+        str(folder / "images"), ["tif"], plan.BatchSize(100), dataset.Look(lambda *_: None, lambda *_: ()),
         str(results), [], PATTERN,
     )  # fmt: skip
     batch_of = {
