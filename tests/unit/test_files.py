@@ -1,8 +1,9 @@
 """Files and directories appear whole or not at all."""
 
+import numpy as np
 import pytest
 
-from nucleiflow.files import printable, remove, replaced
+from nucleiflow.files import PIECE, printable, remove, replaced, write
 
 
 def listing(folder):
@@ -89,3 +90,10 @@ def test_remove_takes_files_directories_links_and_nothing(tmp_path):
 def test_names_are_shown_on_one_line_and_cannot_colour_the_terminal():
     assert printable("Zellkörper (1) $x;") == "Zellkörper (1) $x;"
     assert printable("a\nb\x1b[31m\t\u202e\x7f") == r"a\nb\x1b[31m\t\u202e\x7f"
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, 3 * PIECE + 7])
+def test_parts_of_any_size_are_written_one_after_another(tmp_path, size: int):
+    data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+    write(tmp_path / "a", [b"x", data.data, b"", data.tobytes(), b"y"])
+    assert (tmp_path / "a").read_bytes() == b"x" + 2 * data.tobytes() + b"y"

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from nucleiflow import footprint, plan, tiles
 from nucleiflow.field import Field, File, View, header, is_wanted, open_field, plain
-from nucleiflow.files import printable, replaced
+from nucleiflow.files import printable, replaced, write
 from nucleiflow.geometry import size_after
 from nucleiflow.images import ImageError, decode_tiff, encode_large_tiff, encode_tiff
 from nucleiflow.job import logged, tell
@@ -483,7 +483,7 @@ def _sentence(error: Exception, source: Path) -> str:
 def _write(folder: Path, image: str, product: np.ndarray | tuple[str, bytes]) -> None:
     if isinstance(product, tuple):
         ending, data = product
-        (folder / f"{image}.{ending}").write_bytes(data)
+        write(folder / f"{image}.{ending}", [data])
     else:
         encode_tiff(folder / f"{image}.tif", product)
 

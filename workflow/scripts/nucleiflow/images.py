@@ -12,6 +12,8 @@ import cv2
 import imagecodecs
 import numpy as np
 
+from nucleiflow.files import write
+
 if TYPE_CHECKING:
     # Its import takes longer than a small image.
     import tifffile
@@ -89,8 +91,7 @@ def encode_tiff(path: Path, image: np.ndarray) -> None:
     ]
     *places, _ = itertools.accumulate(lengths, initial=pixels)
     several = struct.pack(f"<{2 * count}I", *places, *lengths) if count > 1 else b""
-    with path.open("wb") as file:
-        file.writelines([BEGIN, *entries, bytes(4), several, *strips])
+    write(path, [BEGIN, *entries, bytes(4), several, *strips])
 
 
 def _encoder(image: np.ndarray) -> Callable | None:
