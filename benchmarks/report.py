@@ -127,10 +127,9 @@ def made_images(count: int) -> pd.DataFrame:
 def write_run(folder: Path, images: pd.DataFrame, objects: int) -> None:
     """What the stages and the tables leave, as if all of it had run."""
     results = folder / "results"
-    found = dataset.find(
-        str(folder / "images"), ["tif"], plan.BatchSize(100), dataset.Look(lambda *_: None, lambda *_: ()),
-        str(results), [], PATTERN,
-    )  # fmt: skip
+    look = dataset.Look(lambda *_: None)
+    size = plan.BatchSize(100)
+    found = dataset.find(str(folder / "images"), ["tif"], size, look, str(results), pattern=PATTERN)
     batch_of = {
         (batch.directory, image.name): name
         for name, batch in found.batches.items()
