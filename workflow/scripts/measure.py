@@ -277,7 +277,10 @@ def compute(item, settings: dict) -> dict:
         chosen = {index: names[index] for index in measured(field, which)}
         quality: dict = {}
         # Object 1 can be the background.
-        nuclei = np.maximum(labels["nuclei"], 1) - 1 if background else labels["nuclei"]
+        nuclei = labels["nuclei"]
+        if background:
+            nuclei = np.maximum(nuclei, 1)
+            nuclei -= 1
         core = part_of(tile["core"], tile["window"][:2]) if tile else None
         channels = looked_at(field, even, chosen, nuclei, settings["frame"], quality, core)
         white = white or white_of(field, illumination is not None)

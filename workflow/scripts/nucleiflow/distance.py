@@ -22,8 +22,9 @@ def distance_transform(mask: np.ndarray, size: int | str) -> np.ndarray:
         The sum of height and width where there is no background at all.
     """
     distance = cv2.distanceTransform(mask, cv2.DIST_L2, MASKS[size])
-    # OpenCV answers with infinity where there is no background at all.
-    np.minimum(distance, np.float32(sum(mask.shape)), out=distance)
+    if mask.all():
+        # OpenCV answers with infinity where there is no background at all.
+        np.minimum(distance, np.float32(sum(mask.shape)), out=distance)
     if size == "precise":
         # OpenCV's last bit depends on where in memory the array begins. The squares of exact
         # distances are whole numbers.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STRIP = 256
 # So many rows tell how much an image shrinks. By less it is not worth the time; by much, the
 # quickest way to compress it is good enough.
-SOME, WORTH, MUCH = 32, 2, 6
+SOME, WORTH, MUCH = 16, 2, 6
 # Of zlib-ng's levels the first takes a tenth less, for files half as large again.
 QUICK = 2
 # Side of the squares in which a large image is written, so that a part of it is read alone.
