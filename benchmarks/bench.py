@@ -41,8 +41,8 @@ PARTS = {
     "tables": Part("tables"),
     "report": Part("report"),
     "speed": Part("speed", (), ("--images", "200", "--rounds", "2")),
-    "speed-small": Part("speed", None, ("--data", SMALL, "--times", "4")),
-    "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures")),
+    "speed-small": Part("speed", None, ("--data", SMALL, "--times", "4", "--rounds", "2")),
+    "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures", "--rounds", "2")),
     "speed-cellprofiler": Part(
         "versus_cellprofiler", None, ("--data", SMALL, "--times", "4", "--rounds", "1")
     ),
