@@ -36,10 +36,10 @@ PARTS = {
     name: Part(name)
     for name in ("accuracy", "methods", "filters", "markers", "floods", "measuring", "reading")
 } | {
-    "inventory": Part("inventory"),
+    "inventory": Part("inventory", ("--files", "10000"), ()),
     "planning": Part("planning", (), ("--full",)),
-    "tables": Part("tables"),
-    "report": Part("report"),
+    "tables": Part("tables", ("--rows", "1000000"), ()),
+    "report": Part("report", ("--images", "10000"), ()),
     "speed": Part("speed", (), ("--images", "200", "--rounds", "2")),
     "speed-small": Part("speed", None, ("--data", SMALL, "--times", "4", "--rounds", "2")),
     "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures", "--rounds", "2")),
@@ -50,7 +50,7 @@ PARTS = {
     "memory": Part("memory", ("--many", "30"), ()),
     "memory-large": Part("memory", None, ("--large",)),
     "memory-tiles": Part("memory", None, ("--tiles",)),
-    "slurm": Part("slurm"),
+    "slurm": Part("slurm", ("--images", "100"), ()),
     "slurm-queue": Part("slurm", None, ("--batches", "300", "--jobs", "20", "--together", "4")),
     "kills": Part("kills", ("3",), ("50",)),
 }
