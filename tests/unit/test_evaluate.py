@@ -1,6 +1,7 @@
 """Agreement of labels with the truth, on images small enough to count by hand."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import evaluate
 from evaluate import (
     COLORS,
     OBJECTS,
@@ -304,6 +306,22 @@ def test_a_table_of_objects():
     assert table["boundary_offset"] == [pytest.approx(offset), None, pytest.approx(offset), None]
     empty = object_table(EMPTY, EMPTY, compare(EMPTY, EMPTY))
     assert (empty.num_rows, empty.schema) == (0, pa.schema(list(OBJECTS)[3:]))
+
+
+def test_tables_of_many_images_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(evaluate, "ROWS", 6)
+    rows = object_table(TWO, TWO, compare(TWO, TWO))
+    items = [
+        SimpleNamespace(record={"directory": "d", "batch": "b", "image": str(i)}, result=result)
+        for i, result in enumerate((rows, None, rows, rows))
+    ]
+    batch = SimpleNamespace(each=lambda compute: ([item] for item in items))
+    tables = list(evaluate.tables(batch))
+    assert [table.num_rows for table in tables] == [8, 4]
+    assert all(table.schema == OBJECTS for table in tables)
+    assert pa.concat_tables(tables)["image"].to_pylist() == ["0"] * 4 + ["2"] * 4 + ["3"] * 4
+    assert [item.result for item in items] == [None] * 4
+    assert [table.num_rows for table in evaluate.tables(batch)] == [0]
 
 
 def test_a_picture_of_what_is_wrong():

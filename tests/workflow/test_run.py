@@ -492,3 +492,22 @@ def test_without_a_readable_image_the_tables_are_empty_and_the_run_fails(fresh: 
     assert len(pd.read_parquet(fresh.results / "objects.parquet")) == 0
     (row,) = fresh.rows("images.csv")
     assert (row["status"], row["stage"], row["labels"]) == ("failed", "preprocess", "")
+
+
+def test_memory_is_asked_for_images_as_crop_and_resize_leave_them(fresh: Project):
+    tifffile.imwrite(fresh.images / "a.tif", nuclei(1, 1000))
+
+    def asked(preprocess: str) -> dict[str, int]:
+        config = ("illumination={method: estimate}", f"preprocess={preprocess}")
+        output = fresh.snakemake("--dry-run", *config).stdout
+        told = r"^ *(?:local)?rule (\w+):\n(?: .*\n)*? +resources:.*mem_mb=(\d+)"
+        jobs = re.findall(told, output, re.M)
+        return {rule: int(megabytes) for rule, megabytes in jobs}
+
+    whole, large = asked("{crop: null}"), asked("{resize: {factor: 3}}")
+    small = asked("{crop: {x: 0, y: 0, width: 64, height: 64}}")
+    # One worker, 40 bytes a pixel; half of it at least, for the image that is read.
+    assert large["threshold"] - whole["threshold"] == 320
+    assert whole["threshold"] - small["threshold"] == 20
+    # Whole images are looked at, whatever is cut out of them later.
+    assert whole["illumination"] == large["illumination"] == small["illumination"]

@@ -386,7 +386,10 @@ def light_fingerprint(wildcards):
 
 
 def light_mem_mb(wildcards, threads, attempt):
-    return int(memory(light_sample(wildcards.directory), threads) * attempt)
+    # Whole images are looked at, whatever is cut out of them later.
+    sample = light_sample(wildcards.directory)
+    workers = workers_of(sample, threads, None)
+    return int(HUNGRIEST.job_mb(workers, sample.extent.megapixels) * attempt)
 
 
 def light_runtime(wildcards, attempt):
@@ -550,14 +553,16 @@ HUNGRIEST = max(
 
 
 def worked_on(batch):
-    """Megapixels of an image as the stages have it, or a quarter of what is read for it."""
-    given = (CONFIG["preprocess"][key] for key in ("crop", "resize"))
-    return max(batch.extent.after(*given), batch.extent.megapixels / 4)
+    """Megapixels of an image as the stages have it."""
+    return batch.extent.after(
+        *(CONFIG["preprocess"][key] for key in ("crop", "resize"))
+    )
 
 
 def memory(batch, threads, stage=HUNGRIEST, cut=TILES):
     workers = workers_of(batch, threads, cut)
-    megapixels = worked_on(batch)
+    # What is cropped or made smaller was read whole before.
+    megapixels = max(worked_on(batch), batch.extent.megapixels / 2)
     if cut:
         megapixels = min(megapixels, (cut["size"] + 2 * cut["overlap"]) ** 2 / 1e6)
     return stage.job_mb(workers, megapixels)

@@ -605,9 +605,7 @@ def badness(score: dict) -> tuple[float, int]:
 
 def write_worst(batch: Batch) -> None:
     """Draw the worst images of a batch, as many as may be among the worst of all."""
-    items = [
-        item for item in batch.items if "score" in item.record and item.record["status"] == "ok"
-    ]
+    items = [item for item in batch.items if "score" in item.record]
     items.sort(key=lambda item: badness(item.record["score"]))
     for item in items[: batch.settings["worst"]]:
         truth, labels, _ = both(item, mask_of(item, batch.settings), batch.settings)

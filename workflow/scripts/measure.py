@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from nucleiflow import table_parts
+from nucleiflow import plan, table_parts
 from nucleiflow.batch import Batch, Item, open_batch
 from nucleiflow.counting import occurrences
 from nucleiflow.families import named
@@ -18,7 +18,6 @@ from nucleiflow.field import Field, pick
 from nucleiflow.flat_field import corrected
 from nucleiflow.images import ImageError, full_scale
 from nucleiflow.labels import border_pixels, numbered
-from nucleiflow.plan import Batch as Plan
 from nucleiflow.properties import columns_of_objects, of_intensity
 from nucleiflow.quality import of_channel, of_nuclei
 from nucleiflow.runs import Runs, runs_of
@@ -353,7 +352,7 @@ def tables(batch: Batch, csv: bool, *measured: Any) -> Iterator[pa.Table]:
 
 
 def joined(
-    plan: Plan,
+    planned: plan.Batch,
     items: Sequence[Item],
     properties: list[str],
     objects: Sequence[str] = ("nuclei",),
@@ -372,8 +371,8 @@ def joined(
         widest = max(tables, key=lambda table: table.shape[1])
         table = pd.concat([widest.iloc[:0], *tables])
     names = [item.record.get("whole", item.record["image"]) for item in items]
-    table.insert(0, "directory", plan.directory)
-    table.insert(1, "batch", plan.name)
+    table.insert(0, "directory", planned.directory)
+    table.insert(1, "batch", planned.name)
     image = np.repeat(np.array(names, object), list(map(len, tables)))
     # Of text also where there is none.
     table.insert(2, "image", pd.array(image, dtype="str"))
