@@ -25,7 +25,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def look(schema, root, tmp_path):
-    """Surveys the images with a config that is changed from the defaults, as `common.smk` does."""
+    """Surveys the images with a config that is changed from the defaults, as `dataset.smk` does."""
 
     def look(**changes):
         config = settings.load({"images": str(root)} | changes, schema)

@@ -1,5 +1,8 @@
 # Which images and which settings `preview` and `sweep` try: what their rules are made of.
 
+import functools
+import hashlib
+
 from nucleiflow import grid, sample
 
 TUNING = f"{RESULTS}/tuning"
