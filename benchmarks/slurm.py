@@ -3,7 +3,9 @@
 One batch runs on the cluster of the tests, which starts and ends with this. Computing is what each
 stage's log says of its images. The rest is waiting for Slurm, the start of Snakemake in the job and
 of a process for each stage, and writing down. Until the main process hears of the end, up to
-20 seconds more pass (`slurm-init-seconds-before-status-checks`), which many jobs share.
+20 seconds more pass (`slurm-init-seconds-before-status-checks`), which many jobs share. The job has
+as many workers as this machine has cores, whatever the nodes of the tests say that they have: its
+time is asked for by their number.
 
 With --batches, instead: so many batches of one small image with at most --jobs of Slurm's in the
 queue, and --together of them in each. The tables are compared with those of a run on this machine
@@ -12,6 +14,7 @@ alone. Each batch takes some 15 CPU seconds, less where several share a job.
 
 import argparse
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +34,7 @@ from cluster_runs import (  # noqa: E402
     assert_same,
     in_queue,
     local_tables,
+    minutes,
     states,
     tables,
     without_batches,
@@ -82,12 +86,18 @@ def command(cluster: Cluster, *arguments: str) -> list:
     return [*run, *arguments]
 
 
+def threads(count: int) -> list[str]:
+    """Options that give each stage so many workers."""
+    return ["--set-threads", *(f"{stage}={count}" for stage in sorted(STAGES))]
+
+
 def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
     """Run one batch and print its seconds."""
     whole = simulated(folder, images, size)
     config = [f"images={whole}", f"batch_size={10 * images}"]
+    cores = min(4, len(os.sched_getaffinity(0)))
     done = subprocess.run(
-        command(cluster, "--config", *config),
+        command(cluster, *threads(cores), "--config", *config),
         cwd=folder,
         env=cluster.environment(),
         capture_output=True,
@@ -103,19 +113,24 @@ def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
     logs = (folder / "results" / "logs").glob("*/*.log")
     stages = [float(seconds) for log in logs for seconds in COMPUTED.findall(log.read_text())]
     total, computing = (ended - submitted).total_seconds(), sum(stages)
-    print(f"Slurm: one job, {images} images of {size} x {size} pixels, {len(stages)} stages")
+    print(f"Slurm: one job, {len(stages)} stages, {cores} workers")
+    print(f"  {images} images of {size} x {size} pixels")
     print(f"  submitted to started    {(started - submitted).total_seconds():8.1f} s")
     print(f"  computing               {computing:8.1f} s")
     print(
         f"  wasted                  {total - computing:8.1f} s ({(total - computing) / total:.3f})"
     )
-    print(f"  time                    {ended - started} of {job['TimeLimit']} asked")
+    told("time", "s", (ended - started).total_seconds(), 60 * minutes(job["TimeLimit"]))
     # What Slurm's accounting says, where it is kept.
     for path in (folder / ".snakemake" / "slurm_efficiency").glob("*.csv"):
         with path.open(newline="") as file:
             for step in csv.DictReader(file):
-                used, asked = (float(step[name]) for name in ("MaxRSS_MB", "RequestedMem_MB"))
-                print(f"  memory                  {used:8.0f} of {asked:.0f} MB asked")
+                told("memory", "MB", float(step["MaxRSS_MB"]), float(step["RequestedMem_MB"]))
+
+
+def told(what: str, unit: str, used: float, asked: float) -> None:
+    """Print how much of what was asked for was used."""
+    print(f"  {what:24}{used:8.0f} of {asked:.0f} {unit} asked, {asked / used:.2f} times")
 
 
 def limited(cluster: Cluster, folder: Path, batches: int, jobs: int, together: int) -> None:
@@ -126,8 +141,7 @@ def limited(cluster: Cluster, folder: Path, batches: int, jobs: int, together: i
     alone = local_tables(cluster, here, ROOT, f"images={whole}", f"batch_size={10 * batches}")
     run = command(cluster, "--jobs", str(jobs))
     if together > 1:
-        run += ["--group-components", f"batch={together}"]
-        run += ["--set-threads", *(f"{stage}=1" for stage in sorted(STAGES))]
+        run += ["--group-components", f"batch={together}", *threads(1)]
     run += ["--config", f"images={whole}", "batch_size=1"]
     most, started = 0, time.monotonic()
     with (folder / "terminal.txt").open("w") as terminal:
