@@ -40,7 +40,7 @@ PARTS = {
     "planning": Part("planning", (), ("--full",)),
     "tables": Part("tables", ("--rows", "1000000"), ()),
     "report": Part("report", ("--images", "10000"), ()),
-    "speed": Part("speed", (), ("--images", "200", "--rounds", "2")),
+    "speed": Part("speed", (), ("--images", "200")),
     "speed-small": Part("speed", None, ("--data", SMALL, "--times", "4", "--rounds", "2")),
     "speed-workshop": Part("speed", None, ("--preset", "workshop", "--pictures", "--rounds", "2")),
     "speed-cellprofiler": Part(
