@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from hypothesis import given
@@ -447,7 +448,7 @@ def objects():
 
 def test_columns_of_other_objects_have_a_prefix_and_those_of_nuclei_stay():
     channels = [("DAPI", RAW), ("GFP", RAW // 3)]
-    table = measure.measure_objects(objects(), iter(channels), WANTED, 0)
+    table = pd.DataFrame(measure.columns_of(objects(), iter(channels), WANTED, 0))
     nuclei = measure.measure(objects()["nuclei"], channels, WANTED, 0)
     assert table[nuclei.columns].equals(nuclei)
     assert list(table) == [
@@ -467,7 +468,7 @@ def test_columns_of_other_objects_have_a_prefix_and_those_of_nuclei_stay():
 
 
 def test_values_of_an_empty_cytoplasm_are_missing_and_its_area_is_0():
-    table = measure.measure_objects(objects(), [("", RAW)], WANTED, 0)
+    table = pd.DataFrame(measure.columns_of(objects(), [("", RAW)], WANTED, 0))
     empty = table.loc[1, [name for name in table if name.startswith("cytoplasm_")]]
     there = empty.dropna().to_dict()
     assert there == {
@@ -480,11 +481,11 @@ def test_values_of_an_empty_cytoplasm_are_missing_and_its_area_is_0():
 
 
 def test_table_has_the_same_columns_and_types_without_any_object():
-    full = measure.measure_objects(objects(), [("", RAW)], WANTED, 0)
+    full = pd.DataFrame(measure.columns_of(objects(), [("", RAW)], WANTED, 0))
     nothing = {name: labels * 0 for name, labels in objects().items()}
-    empty = measure.measure_objects(nothing, [("", RAW)], WANTED, 0)
+    empty = pd.DataFrame(measure.columns_of(nothing, [("", RAW)], WANTED, 0))
     alone = {name: np.ones((20, 30), np.int32) for name in objects()}
-    one = measure.measure_objects(alone, [("", RAW)], WANTED, 0)
+    one = pd.DataFrame(measure.columns_of(alone, [("", RAW)], WANTED, 0))
     assert (len(full), len(empty), len(one)) == (2, 0, 1)
     assert full.dtypes.to_dict() == empty.dtypes.to_dict() == one.dtypes.to_dict()
     kinds = {str(full[f"cytoplasm_{name}"].dtype) for name in ("bbox-0", "area_bbox")}
@@ -509,6 +510,8 @@ def test_table_has_the_same_columns_and_types_without_any_object():
 
 
 def test_objects_that_are_not_asked_for_are_not_measured():
-    table = measure.measure_objects(objects(), [("", RAW)], ["area", "intensity_mean"], 0, False)
+    table = pd.DataFrame(
+        measure.columns_of(objects(), [("", RAW)], ["area", "intensity_mean"], 0, False)
+    )
     assert list(table)[:3] == ["label", "on_border", "cells_area"]
     assert table["cells_area"].tolist() == [88, 24]

@@ -511,7 +511,7 @@ def test_columns_of_families_follow_the_properties(families):
     given["colocalization"]["metrics"] = ["manders", "correlation"]
     given["granularity"]["spectrum_length"] = 2
     wanted = ["intensity_mean", "area"]
-    table = measure.measure_objects(beside(), iter(CHANNELS), wanted, 0, families=given)
+    table = pd.DataFrame(measure.columns_of(beside(), iter(CHANNELS), wanted, 0, families=given))
     columns = [
         *("intensity_mean_DAPI", "intensity_mean_GFP", "intensity_mean_ratio", "area"),
         *("zernike_0_0", "zernike_1_1"),
@@ -531,7 +531,7 @@ def test_columns_of_families_follow_the_properties(families):
 def test_families_of_every_object_are_in_the_row_of_its_nucleus(families):
     given, objects = families(*FAMILIES), beside()
     channels = CHANNELS[:2]
-    table = measure.measure_objects(objects, iter(channels), ["area"], 0, families=given)
+    table = pd.DataFrame(measure.columns_of(objects, iter(channels), ["area"], 0, families=given))
     assert table["label"].tolist() == [2, 3, 7, 9]
     for prefix, name, rows in (("", "nuclei", [0, 1, 2, 3]), ("ring_", "ring", [0, 2, 3])):
         labels = numbered(objects[name])
@@ -550,7 +550,7 @@ def test_families_of_every_object_are_in_the_row_of_its_nucleus(families):
 
 def test_families_of_nuclei_that_are_not_measured_are_left_out(families):
     given = families("zernike", "texture")
-    table = measure.measure_objects(beside(), CHANNELS[:1], ["area"], 0, False, given)
+    table = pd.DataFrame(measure.columns_of(beside(), CHANNELS[:1], ["area"], 0, False, given))
     measured = [name for name in table if "zernike" in name or "texture" in name]
     assert len(measured) == 30 + 52
     assert all(name.startswith("ring_") for name in measured)
@@ -561,7 +561,7 @@ def test_table_with_families_keeps_its_columns_and_types_without_objects(familie
     given, objects = families(*FAMILIES), beside()
     none = {name: labels * 0 for name, labels in objects.items()}
     full, empty = (
-        measure.measure_objects(each, CHANNELS[:2], DEFAULT, 0, families=given)
+        pd.DataFrame(measure.columns_of(each, CHANNELS[:2], DEFAULT, 0, families=given))
         for each in (objects, none)
     )
     assert (len(full), len(empty)) == (4, 0)
@@ -582,7 +582,7 @@ def test_table_of_a_batch_without_any_image_has_the_families_of_shapes(families)
 def test_nuclei_of_images_without_a_channel_have_no_families_of_it(families):
     given = families("granularity", "colocalization")
     two, one = (
-        measure.measure_objects({"nuclei": drawn()}, channels, ["area"], 0, families=given)
+        pd.DataFrame(measure.columns_of({"nuclei": drawn()}, channels, ["area"], 0, families=given))
         for channels in (CHANNELS[:2], CHANNELS[:1])
     )
     table = measure.joined(*batch(one, two), ["area"], families=given)
@@ -593,7 +593,7 @@ def test_nuclei_of_images_without_a_channel_have_no_families_of_it(families):
 
 def test_single_channel_has_no_colocalization_and_needs_no_name(families):
     given = families("colocalization", "granularity", granularity={"spectrum_length": 1})
-    table = measure.measure_objects({"nuclei": drawn()}, one(RAW), ["area"], 0, families=given)
+    table = measure.columns_of({"nuclei": drawn()}, one(RAW), ["area"], 0, families=given)
     assert list(table) == ["label", "area", "granularity_1", "on_border"]
 
 

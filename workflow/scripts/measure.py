@@ -63,10 +63,10 @@ def measure(
         The same columns of the same types without any nucleus. Lengths in pixels, areas in
         pixels, intensities in the units of the image, `orientation` in radians.
     """
-    return measure_objects({"nuclei": labels}, channels, properties, frame)
+    return pd.DataFrame(columns_of({"nuclei": labels}, channels, properties, frame))
 
 
-def measure_objects(
+def columns_of(
     objects: dict[str, np.ndarray],
     channels: Iterable[tuple[str, np.ndarray]],
     properties: list[str],
@@ -74,7 +74,7 @@ def measure_objects(
     nuclei: bool = True,
     families: dict[str, dict] | None = None,
     white: float | None = None,
-) -> pd.DataFrame:
+) -> dict[str, np.ndarray]:
     """Measure nuclei, and what belongs to each, in one or more channels.
 
     Parameters
@@ -93,28 +93,12 @@ def measure_objects(
 
     Returns
     -------
-    DataFrame
-        That of `measure` with the columns of the families before `on_border`, and the same columns
-        for each of the other objects, with its name and `_` before theirs, `label` left out. Of an
-        object without a pixel, `area` and `num_pixels` are 0, `on_border` is false, and other
-        values are missing.
-    """
-    given = (objects, channels, properties, frame, nuclei, families, white)
-    return pd.DataFrame(columns_of(*given))
-
-
-def columns_of(
-    objects: dict[str, np.ndarray],
-    channels: Iterable[tuple[str, np.ndarray]],
-    properties: list[str],
-    frame: int,
-    nuclei: bool = True,
-    families: dict[str, dict] | None = None,
-    white: float | None = None,
-) -> dict[str, np.ndarray]:
-    """The columns of `measure_objects`, arrays by their names, which pandas is slow to take apart.
-
-    Whole numbers of other objects than nuclei are in arrays of pandas, where they can be missing.
+    dict of arrays
+        The columns of `measure` by their names, as pandas is slow to take tables apart, with those
+        of the families before `on_border`, and the same columns for each of the other objects,
+        with its name and `_` before theirs, `label` left out. Of an object without a pixel, `area`
+        and `num_pixels` are 0, `on_border` is false, and other values are missing: whole numbers
+        of other objects are in arrays of pandas, where they can be.
     """
     properties_of = dict.fromkeys(objects, properties) | ({} if nuclei else {"nuclei": []})
     families = families or {}
@@ -365,7 +349,8 @@ def joined(
     tables = [item.result for item in items]
     if not tables:
         nothing = dict.fromkeys(["nuclei", *objects], np.zeros((1, 1), np.int32))
-        table = measure_objects(nothing, [], properties, 0, "nuclei" in objects, families)
+        empty = columns_of(nothing, [], properties, 0, "nuclei" in objects, families)
+        table = pd.DataFrame(empty)
     else:
         # Columns of the image with the most channels come first. Empty tables have their say.
         widest = max(tables, key=lambda table: table.shape[1])
