@@ -536,6 +536,11 @@ def test_texts_of_the_command_line_mean_what_they_say(schema):
     assert (whole["overlay"]["color"], whole["keep"]) == ([1, 2, 3], ["labels"])
 
 
+def test_wrong_number_of_the_command_line_is_shown_as_a_number(schema):
+    with pytest.raises(settings.ConfigError, match="tiles.size is 4, must be a whole number"):
+        settings.load({"images": "a", "tiles": {"size": "4"}}, schema)
+
+
 def test_text_that_is_a_name_stays_one(schema):
     loaded = settings.load({"images": "12", "results": "true", "overlay": {"color": "red"}}, schema)
     assert (loaded["images"], loaded["results"]) == ("12", "true")

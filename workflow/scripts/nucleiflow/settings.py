@@ -314,7 +314,8 @@ def _typed(value: Any, schema: dict) -> Any:
             read = yaml.safe_load(value)
         except yaml.YAMLError:
             return value
-        return read if _valid(read, schema) else value
+        # What is wrong with a number is not that it is a text: so it comes from a command line.
+        return read if _valid(read, schema) or isinstance(read, (int, float)) else value
     return value
 
 
