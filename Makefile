@@ -52,6 +52,7 @@ demo: install
 
 run: install
 	@test -n "$(IMAGES)" || { echo "say where the images are: make run IMAGES=/path/to/images"; exit 2; }
+	@test -z "$(CONFIG)" -o -f "$(CONFIG)" || { echo "there is no file $(CONFIG), check CONFIG"; exit 2; }
 	$(BIN)/snakemake --cores $(CORES) --logger rich --report "$(RESULTS)/report.html" \
 		--report-after-run $(SETTINGS)
 
