@@ -53,7 +53,8 @@ FAMILIES = {
     "zernike": 0.5,
     "colocalization": 4,
 }
-# A job may take so many times what was seen, and so many seconds to start.
+# A job may take so many times what was seen, and so many seconds to start. Slow cores were seen to
+# take 1.4 times as long.
 SPARE, START = 1.5, 20
 
 
