@@ -201,6 +201,7 @@ onstart:
 onsuccess:
     hand_back()
     remove_stale()
+    remove_unkept()
     remove_untried()
     end()
 

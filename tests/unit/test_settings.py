@@ -83,6 +83,24 @@ UNKNOWN = [
         "(known: shape, size, iterations)",
     ),
     (
+        "threshold: {method: adaptive, window: 101, block_size: 101}",
+        "threshold.window, did you mean niblack.window? "
+        "(known: method, manual, adaptive, multiotsu, kmeans, gaussian_mixture, "
+        "robust_background, hysteresis, niblack, sauvola, local_otsu, edges, half_maximum, "
+        "morphology, fill_holes, clear_border, min_area)",
+    ),
+    (
+        "cells: {method: watershed, channel: GFP}",
+        "cells.channel, did you mean watershed.channel? (known: method, distance, watershed, ring)",
+    ),
+    (
+        "threshold: {method: sauvola, window: 101}",
+        "threshold.window, did you mean sauvola.window? "
+        "(known: method, manual, adaptive, multiotsu, kmeans, gaussian_mixture, "
+        "robust_background, hysteresis, niblack, sauvola, local_otsu, edges, half_maximum, "
+        "morphology, fill_holes, clear_border, min_area)",
+    ),
+    (
         "watershed: {minarea: 3}",
         "watershed.minarea, did you mean min_area? "
         "(known: method, distance, intensity, combined, background, min_area, "

@@ -190,6 +190,20 @@ def test_report_is_named_if_it_is_there_and_not_older(results, arguments, path, 
         assert line == f"report: {shlex.join(['snakemake', '--report', path, *others])} makes it"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "others"),
+    [
+        (["-c", "1", "tables"], ["-c", "1"]),
+        (["--config", "images=a", "--", "tables"], ["--config", "images=a", "--"]),
+        (["-d", "tables", "all"], ["-d", "tables", "all"]),
+    ],
+)
+def test_report_that_is_offered_after_the_tables_alone_has_its_pages(results, arguments, others):
+    line = last_words(RUN, results, arguments, Path.cwd())[2]
+    command = ["snakemake", "--report", "out/report.html", *others]
+    assert line == f"report: {shlex.join(command)} makes it"
+
+
 def test_paths_are_named_from_where_the_command_was_typed(results, tmp_path):
     lines = last_words(RUN, results, [], tmp_path.parent)
     assert lines[1] == f"3,089,000 objects: {tmp_path.name}/out/objects.csv"

@@ -254,6 +254,22 @@ def test_another_thing_to_keep_reruns_the_stage_that_makes_it(project: Project):
     assert project.stages_planned(f"keep=[{', '.join(reversed(kept))}]") == {}
 
 
+def test_pictures_that_are_not_kept_any_more_are_removed(project: Project):
+    project.snakemake("keep=[labels, csv, overlay, distance]")
+    assert (project.results / "distance").is_dir() and (project.results / "overlay").is_dir()
+    project.snakemake("keep=[labels, csv, distance]", "--dry-run")
+    assert (project.results / "overlay").is_dir()
+    project.snakemake("keep=[labels, csv, distance]")
+    assert not (project.results / "overlay").exists()
+    assert all((project.results / "distance" / batch).is_dir() for batch in project.batches())
+    # Other targets than the tables remove nothing.
+    project.snakemake("inventory", "keep=[labels, csv]")
+    assert (project.results / "distance").is_dir()
+    assert project.stages_planned("keep=[labels, csv, distance]") == {}
+    overlays = project.stages_planned("keep=[labels, csv, overlay, distance]")
+    assert overlays == {"overlay": len(project.batches())}
+
+
 def test_removed_results_are_made_again(project: Project):
     first = project.batches()[0]
     shutil.rmtree(project.results / "overlay" / first)

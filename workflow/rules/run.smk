@@ -106,6 +106,23 @@ def hand_back():
         Path(SLURM_RUN).unlink(missing_ok=True)
 
 
+# What a later stage takes: Snakemake itself keeps it, or makes it again with what it is made of.
+TAKEN = {"preprocessed", "mask", "markers", "tiles", "labels", "csv", *SECONDARY}
+
+
+def remove_unkept():
+    """Remove pictures that an earlier run kept and this one does not: it may have other settings."""
+    if not workflow.is_main_process:
+        return
+    if "image_table" not in {job.rule.name for job in workflow.dag.jobs}:
+        return
+    for name in FOLDERS.keys() - TAKEN - {*KEPT}:
+        for batch in present(FOLDERS[name]) & found().batches.keys():
+            files.remove(Path(RESULTS, FOLDERS[name], batch))
+        if not present(FOLDERS[name]):
+            files.remove(Path(RESULTS, FOLDERS[name]))
+
+
 def remove_stale():
     """Remove what earlier runs on the same dataset left of batches that exist no more.
 

@@ -364,7 +364,11 @@ def _sentence(error: ValidationError) -> str:
         before, _, after = unknown.partition(":")
         if before in known:
             return f"config: {name} lacks a space after the colon, write {before}: {after}"
-        near = _nearest(unknown, known, 0.0)
+        near = (
+            _nearest(unknown, known, 0.8)
+            or _inside(unknown, schema, error.instance)
+            or _nearest(unknown, known, 0.0)
+        )
         return f"config: unknown key {name}, did you mean {near}? (known: {', '.join(known)})"
     if rule == "required":
         missing = next(name for name in error.validator_value if name not in error.instance)
@@ -377,6 +381,15 @@ def _sentence(error: ValidationError) -> str:
         near = _nearest(error.instance, list(map(str, schema["enum"])), 0.6)
         takes += f" (did you mean {near}?)" if near else ""
     return f"config: {key or 'the whole config'} is {shown}, must be {takes}"
+
+
+def _inside(key: str, schema: dict, section: dict) -> str | None:
+    """Where a key belongs that stands one level too high: to the chosen method, if that has it."""
+    groups = [
+        name for name, entry in schema["properties"].items() if key in entry.get("properties", {})
+    ]
+    groups.sort(key=lambda name: name != section.get("method"))
+    return f"{groups[0]}.{key}" if groups else None
 
 
 def _nearest(word: str, known: list[str], cutoff: float) -> str | None:

@@ -110,7 +110,13 @@ def last_words(run: dict, results: Path, arguments: Sequence[str], here: Path) -
     path = Path(chosen.report) if chosen.report else results / "report.html"
     report = f"report: {shown(path)}"
     if _time(path) < _time(results / "run.json"):
-        report = f"report: {shlex.join(['snakemake', '--report', str(path), *others])} makes it"
+        # The tables alone have no pages of the report.
+        words = [
+            word
+            for before, word in zip(["", *others], others, strict=False)
+            if word != "tables" or (before.startswith("-") and before != "--")
+        ]
+        report = f"report: {shlex.join(['snakemake', '--report', str(path), *words])} makes it"
     return [*outcome(run, shown(results)), report]
 
 
