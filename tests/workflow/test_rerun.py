@@ -257,10 +257,13 @@ def test_another_thing_to_keep_reruns_the_stage_that_makes_it(project: Project):
 def test_pictures_that_are_not_kept_any_more_are_removed(project: Project):
     project.snakemake("keep=[labels, csv, overlay, distance]")
     assert (project.results / "distance").is_dir() and (project.results / "overlay").is_dir()
+    # A file of the user's that has the name of such pictures.
+    (project.results / "unknown").write_text("mine")
     project.snakemake("keep=[labels, csv, distance]", "--dry-run")
     assert (project.results / "overlay").is_dir()
     project.snakemake("keep=[labels, csv, distance]")
     assert not (project.results / "overlay").exists()
+    assert (project.results / "unknown").read_text() == "mine"
     assert all((project.results / "distance" / batch).is_dir() for batch in project.batches())
     # Other targets than the tables remove nothing.
     project.snakemake("inventory", "keep=[labels, csv]")

@@ -1,5 +1,6 @@
 # What the main process does as a run begins and ends.
 
+import contextlib
 import datetime
 import json
 import os
@@ -119,8 +120,9 @@ def remove_unkept():
     for name in FOLDERS.keys() - TAKEN - {*KEPT}:
         for batch in present(FOLDERS[name]) & found().batches.keys():
             files.remove(Path(RESULTS, FOLDERS[name], batch))
-        if not present(FOLDERS[name]):
-            files.remove(Path(RESULTS, FOLDERS[name]))
+        # Not where something else is in it, or has its name.
+        with contextlib.suppress(OSError):
+            Path(RESULTS, FOLDERS[name]).rmdir()
 
 
 def remove_stale():
