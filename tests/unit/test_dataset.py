@@ -14,6 +14,7 @@ from nucleiflow import dataset, plan
 from nucleiflow.dataset import DatasetError, Look, find, find_in_sheet, stem
 from nucleiflow.field import Header
 from nucleiflow.plan import BatchSize, Extent, File, Image
+from nucleiflow.readers import Channel
 from nucleiflow.samples import Sample, SampleSheet
 
 EXTENSIONS = ["tif", "tiff", "png", "jpg", "jpeg", "bmp", "zarr"]
@@ -74,7 +75,8 @@ def changed(before, after):
 
 
 def a_header(height=1000, width=2000, scenes=(("", 1),), names=("",), planes=1, dtype="uint16"):
-    return Header(scenes, names, planes, height, width, np.dtype(dtype), None, "")
+    stated, numbers = tuple(map(Channel, names)), tuple(range(planes))
+    return Header(scenes, names, stated, numbers, height, width, np.dtype(dtype), None, "")
 
 
 def refusal(root, **options):

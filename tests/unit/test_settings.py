@@ -388,6 +388,15 @@ WRONG = [
         "summary.measurements names ring_area, but ring are not measured: see cells",
     ),
     (
+        "report: {measurements: [area, aera]}",
+        "report.measurements names aera, which is no column that can be measured (did you mean "
+        "area?)",
+    ),
+    (
+        "report: {measurements: [ratio_x]}",
+        "report.measurements names ratio_x, which is no column that can be measured",
+    ),
+    (
         "summary: {controls: {negative: null}}",
         "summary.controls.negative is null, must be auto, a value or a list of values",
     ),

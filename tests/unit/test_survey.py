@@ -116,7 +116,7 @@ def test_header_of_one_plane_gives_its_megapixels(look, root):
     write(root, "1.tif")
     found = look()
     assert extents(found) == [Extent(20 * 30 / 1e6, 1, 1)]
-    assert list(found.kinds) == ["30 x 20 pixels of uint16"]
+    assert found.kinds() == ["30 x 20 pixels of uint16"]
 
 
 def test_header_of_an_ome_tiff_gives_times_channels_and_planes(look, root):
@@ -125,9 +125,7 @@ def test_header_of_an_ome_tiff_gives_times_channels_and_planes(look, root):
     write(root, "1.ome.tif", image=stack, metadata=metadata)
     found = look()
     assert extents(found) == [Extent(0.0006, 3, 8, 2)]
-    assert list(found.kinds) == [
-        "30 x 20 pixels of uint8, 2 channels (DAPI, GFP), 4 planes, 3 times"
-    ]
+    assert found.kinds() == ["30 x 20 pixels of uint8, 2 channels (DAPI, GFP), 4 planes, 3 times"]
 
 
 def test_header_of_a_joined_field_counts_all_its_files(look, root):
@@ -135,7 +133,7 @@ def test_header_of_a_joined_field_counts_all_its_files(look, root):
     fields = r"(?P<well>A\d\d)_s(?P<site>\d)_w(?P<channel>\d)_z(?P<z>\d)"
     found = look(metadata={"pattern": fields}, segment="2")
     assert extents(found) == [Extent(0.0003, 1, 6, 3)]
-    assert list(found.kinds) == ["30 x 10 pixels of uint16, 3 channels (1, 2, 3), 2 planes"]
+    assert found.kinds() == ["30 x 10 pixels of uint16, 3 channels (1, 2, 3), 2 planes"]
 
 
 @pytest.mark.parametrize(
@@ -294,11 +292,110 @@ def test_channels_that_do_not_fit_the_files_are_refused(refusal, root, changes, 
     assert refusal(**changes) == f"images: in {root}, {sentence}"
 
 
-def test_channels_that_files_hold_are_left_to_their_jobs(look, root):
-    write(
-        root, "1.tif", image=np.zeros((2, 20, 30), np.uint8), imagej=True, metadata={"axes": "CYX"}
-    )
-    assert look(segment="DAPI", channels=["a", "b", "c"]).images == 1
+TWO = {"image": np.zeros((2, 3, 20, 30), np.uint8)}
+TWO["metadata"] = {"axes": "CZYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+FLAT = {"method": "flat_field", "flat_field": {"path": "../flat.tif"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"segment": "Hoechst"},
+            "there is no channel Hoechst, the image has DAPI, GFP: change segment",
+        ),
+        (
+            {"measure": {"channels": ["GFP", "RFP"]}},
+            "there is no channel RFP, the image has DAPI, GFP: change measure.channels",
+        ),
+        (
+            {"preprocess": {"combine": {"DAPI": 1, "2": 0.5}}},
+            "there is no channel 2, the image has DAPI, GFP: change preprocess.combine",
+        ),
+        (
+            {"cells": {"method": "watershed", "watershed": {"channel": "actin"}}},
+            "there is no channel actin, the image has DAPI, GFP: change cells.watershed.channel",
+        ),
+        (
+            {"channels": ["a", "b", "c"]},
+            "the image has 2 channels and the config names 3: change channels",
+        ),
+        (
+            {"channels": {"RFP": "x"}},
+            "there is no channel RFP, the image has DAPI, GFP: change channels",
+        ),
+        ({"z": 3}, "there is no plane 3, there are 0, 1, 2: change z"),
+        (
+            {"preprocess": {"crop": {"x": 10, "y": 0, "width": 21, "height": 20}}},
+            "the crop of 21 x 20 pixels at x=10, y=0 reaches out of the image of 30 x 20 pixels: "
+            "change preprocess.crop",
+        ),
+        (
+            {"diameter": "12 um"},
+            "the config says 12 um, and the image does not state the size of its pixels: set "
+            "pixel_size_um, or give pixels",
+        ),
+        (
+            {"watershed": {"filters": [{"property": "area", "max": "50 um2"}]}},
+            "the config says 50 um2, and the image does not state the size of its pixels: set "
+            "pixel_size_um, or give square pixels",
+        ),
+        (
+            {"illumination": FLAT},
+            "the image has 30 x 20 pixels and its flat field flat.tif 30 x 10: give one of the "
+            "size of the image, before crop and resize",
+        ),
+    ],
+)
+def test_config_that_fits_no_image_by_its_header_is_refused(
+    look, refusal, root, monkeypatch, changes, sentence
+):
+    write(root, "1.ome.tif", "2.ome.tif", **TWO)
+    write(root.parent, "flat.tif", image=np.ones((10, 30), np.float32))
+    monkeypatch.chdir(root)
+    assert refusal(**changes) == f"images: in {root}, {sentence}"
+    # Without headers there is nothing to tell it by.
+    for path in root.iterdir():
+        path.write_bytes(b"no image")
+    assert look(**changes).unfit == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"segment": "gfp", "z": 2, "measure": {"channels": ["DAPI", 1]}},
+        {"preprocess": {"combine": {"DAPI": 1, "1": 0.5}}},
+        {"preprocess": {"crop": {"x": 10, "y": 0, "width": 20, "height": 20}}},
+        {"diameter": "12 um", "pixel_size_um": 0.5},
+        # What finds nuclei is not asked for where they were found elsewhere.
+        {"diameter": "12 um", "preprocess": {"combine": {"RFP": 1}}, "labels": "../seen"},
+        # The flat field of another channel than that with the nuclei.
+        {"illumination": FLAT | {"flat_field": {"path": {"GFP": "../flat.tif"}}}},
+        {"illumination": FLAT, "segment": "GFP", "channels": ["x", "GFP"]},
+    ],
+)
+def test_config_that_fits_the_headers_is_not_refused(look, root, monkeypatch, changes):
+    write(root, "1.ome.tif", **TWO)
+    write(root.parent / "seen", "1.ome.tif")
+    write(root.parent, "flat.tif", image=np.ones((20, 30), np.float32))
+    monkeypatch.chdir(root)
+    found = look(**changes)
+    assert (found.images, found.unfit) == (1, {})
+
+
+def test_directories_whose_images_do_not_fit_are_named(look, root):
+    write(root, "a/1.tif", "b/1.tif")
+    write(root, "c/1.ome.tif", "d/1.ome.tif", **TWO)
+    found = look(segment="GFP")
+    why = "there is no channel GFP, the image has one: change segment"
+    assert found.unfit == {"a": why, "b": why}
+    assert f"; the images of 2 directories will fail, such as a: {why}" in found.summary()
+
+
+def test_directory_of_which_some_images_fit_is_not_refused(look, root):
+    write(root, "1.tif", image=np.zeros((200, 300), np.uint16))
+    write(root, *(f"{index}.ome.tif" for index in range(2, 9)), **TWO)
+    assert look(segment="GFP").unfit == {}
 
 
 def test_channels_of_an_incomplete_field_do_not_count(look, root):

@@ -77,7 +77,7 @@ def _facts(image: Image, folder: Path, view: View, asked: float | str | None) ->
         "scenes": ";".join(name for name, _ in wanted),
         "times": sum(times for _, times in wanted),
         "channels": ";".join(found.names),
-        "planes": found.planes,
+        "planes": len(found.planes),
         "height": found.height,
         "width": found.width,
         "dtype": str(found.dtype),

@@ -55,8 +55,10 @@ class Dataset:
         Who told it: a preset, `metadata.pattern` or `sheet`; empty for nobody.
     set_aside : dict of str to list of str
         Image files that are no images of their own, by the reason.
-    kinds : dict of str
-        What the largest images of directories are, in words.
+    headers : dict of Header to list of str
+        Of the largest readable image of each directory, with the directories of which it is.
+    unfit : dict of str
+        Directories of which no image will do, by such a header, with a sentence on the reason.
     incomplete : list of str
         Sentences on images that lack a file, or whose name tells nothing.
     channel_sets : dict of tuple of str to str
@@ -83,7 +85,8 @@ class Dataset:
     plate_map: str = ""
     controls: Controls | None = None
     set_aside: dict[str, list[str]] = field(default_factory=dict)
-    kinds: dict[str, None] = field(default_factory=dict)
+    headers: dict[Header, list[str]] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
     incomplete: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
 
@@ -98,18 +101,25 @@ class Dataset:
             told = ", ".join(self.told()) or "nothing told"
             read = "by the sheet" if self.naming == "sheet" else f"names read as {self.naming}"
             text += f"; {read}: {told}"
-        if self.kinds:
-            more = f" and {len(self.kinds) - 2} other kinds" if len(self.kinds) > 2 else ""
-            text += f"; {' or '.join(itertools.islice(self.kinds, 2))}{more}"
+        if kinds := self.kinds():
+            more = f" and {len(kinds) - 2} other kinds" if len(kinds) > 2 else ""
+            text += f"; {' or '.join(kinds[:2])}{more}"
         for why, files in self.set_aside.items():
             text += f"; {counted(len(files), 'file')} set aside ({why}), such as {files[0]}"
         if self.incomplete:
             text += f"; {counted(len(self.incomplete), 'image')} will fail: {self.incomplete[0]}"
+        for directory, why in itertools.islice(self.unfit.items(), 1):
+            where = counted(len(self.unfit), "directory", "directories")
+            text += f"; the images of {where} will fail, such as {directory}: {why}"
         if self.ignored:
             text += f"; {counted(self.ignored, 'other file')} left alone"
         if self.loops:
             text += f"; not followed, as it links back to a directory above it: {self.loops[0]}"
         return printable(text)
+
+    def kinds(self) -> list[str]:
+        """What the largest images of directories are, in words."""
+        return list(dict.fromkeys(map(_described, self.headers)))
 
     def told(self) -> list[str]:
         """How many plates, wells ... there are, as far as names tell."""
@@ -345,7 +355,10 @@ def _add(
     )
     for channels, _ in sets.most_common(1):
         dataset.channel_sets.setdefault(channels, directory)
-    extent = _extent(os.path.join(dataset.root, folder), images, look, dataset.kinds)
+    header = _header(os.path.join(dataset.root, folder), images, look)
+    if header is not None:
+        dataset.headers.setdefault(header, []).append(directory)
+    extent = _extent(header)
     for part in cut([image.name for image in images], size.of(extent)):
         name = batch_name(directory, images[part.start].name)
         if name in dataset.batches:
@@ -356,24 +369,30 @@ def _add(
         dataset.batches[name] = Batch(name, directory, folder, images[part], extent)
 
 
-def _extent(folder: str, images: list[Image], look: Look, kinds: dict[str, None]) -> Extent:
-    """Size of the largest image of a directory, from the header of its largest readable file."""
+def _header(folder: str, images: list[Image], look: Look) -> Header | None:
+    """That of the largest image of a directory, or of the next two where it is not readable."""
     for image in sorted(images, key=lambda image: -image.size)[:3]:
         header = look.header(folder, image.files) if image.size else None
         if header is not None:
-            kinds[_described(header)] = None
-            times = sum(times for _, times in header.scenes)
-            channels = len(header.names)
-            megapixels = header.height * header.width / 1e6
-            return Extent(megapixels, times, channels * header.planes, channels)
-    return FALLBACK
+            return header
+    return None
+
+
+def _extent(header: Header | None) -> Extent:
+    """Size of the images of a directory by the header of its largest one."""
+    if header is None:
+        return FALLBACK
+    times = sum(times for _, times in header.scenes)
+    channels = len(header.names)
+    megapixels = header.height * header.width / 1e6
+    return Extent(megapixels, times, channels * len(header.planes), channels)
 
 
 def _described(header: Header) -> str:
     text = f"{header.width} x {header.height} pixels of {header.dtype}"
     if header.names != ("",):
         text += f", {counted(len(header.names), 'channel')} ({', '.join(header.names)})"
-    for number, what in ((header.planes, "plane"), (len(header.scenes), "scene")):
+    for number, what in ((len(header.planes), "plane"), (len(header.scenes), "scene")):
         text += f", {counted(number, what)}" if number > 1 else ""
     times = max(times for _, times in header.scenes)
     return text + (f", {counted(times, 'time')}" if times > 1 else "")

@@ -119,10 +119,9 @@ class Field:
             projected = self.load(channel, planes[0])
         elif isinstance(how, str):
             projected = project((self.load(channel, z) for z in planes), how)
-        elif how in planes:
-            projected = self.load(channel, how)
         else:
-            raise ImageError(f"there is no plane {how}, there are {_listed(planes)}: change z")
+            refuse_plane(how, planes)
+            projected = self.load(channel, how)
         return cut_out(projected, self.view.crop, self.view.resize)
 
     def rgb(self) -> np.ndarray | None:
@@ -173,13 +172,14 @@ class Header(NamedTuple):
     """What the headers of an image's files state.
 
     `scenes` are the names of its scenes and their numbers of times: each time is an image. The
-    rest is that of the largest scene, as in Field; `planes` is the largest number of planes.
-    `sizes` are rows and columns of each scene.
+    rest is that of the largest scene, as in Field; `planes` are the numbers of those of the channel
+    with the most. `sizes` are rows and columns of each scene.
     """
 
     scenes: tuple[tuple[str, int], ...]
     names: tuple[str, ...]
-    planes: int
+    stated: tuple[Channel, ...]
+    planes: tuple[int, ...]
     height: int
     width: int
     dtype: np.dtype
@@ -239,16 +239,18 @@ def header(folder: Path, files: Sequence[File], view: View) -> Header:
     """Look at an image without reading its pixels; raises as `open_field` does."""
     if _are_parts(files):
         field, times = _joined(folder, files, view, 0)
-        depth, scenes = max(map(len, field.planes)), (("", times),)
+        planes, scenes = max(field.planes, key=len), (("", times),)
         size = (field.pixel_size_um, field.pixel_size_source)
         shape = field.height, field.width
-        return Header(scenes, field.names, depth, *shape, field.dtype, *size, (shape,))
+        channels = field.names, field.stated
+        return Header(scenes, *channels, planes, *shape, field.dtype, *size, (shape,))
     with _opened(folder, files, view) as scenes:
         largest = max(scenes, key=lambda scene: scene.height * scene.width)
         return Header(
             tuple((scene.name, scene.times) for scene in scenes),
             channel_names(largest.channels, view.channels),
-            largest.planes,
+            largest.channels,
+            tuple(range(largest.planes)),
             *_facts(largest),
             tuple((scene.height, scene.width) for scene in scenes),
         )
@@ -315,6 +317,12 @@ def pick(which: str | int, names: Sequence[str], stated: Sequence[Channel], key:
     raise ImageError(
         f"there is no channel {which}, the image has {_names_shown(names)}: change {key}"
     )
+
+
+def refuse_plane(plane: int, planes: Sequence[int]) -> None:
+    """Raise ImageError where there is no plane of this number."""
+    if plane not in planes:
+        raise ImageError(f"there is no plane {plane}, there are {_listed(planes)}: change z")
 
 
 def nuclear_channel(names: Sequence[str]) -> int | None:

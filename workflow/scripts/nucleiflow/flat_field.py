@@ -7,7 +7,7 @@ so that a corrected value is (value - offset) / flat + offset.
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from glob import escape, glob
 from hashlib import blake2b
@@ -18,7 +18,7 @@ import numpy as np
 from nucleiflow.field import Field, pick
 from nucleiflow.images import ImageError, decode_tiff, encode_tiff
 from nucleiflow.plan import Batch, directory_name
-from nucleiflow.readers import open_image
+from nucleiflow.readers import Channel, open_image
 
 # What an estimate leaves beside its flat fields.
 FACTS = "flat_fields.json"
@@ -94,10 +94,13 @@ def corrected(field: Field, illumination: dict | None, record: dict, exact: bool
     directory = record["directory"]
     if "directories" in illumination:
         directory = illumination["directories"][record["member"]]
-    find = _estimated if illumination["method"] == "estimate" else _given
 
     def even(plane: np.ndarray, channel: int) -> np.ndarray:
-        flat = find(illumination, field, channel, directory, shape)
+        if illumination["method"] == "estimate":
+            flat = _estimated(illumination, field, channel, directory, shape)
+        else:
+            path = illumination["path"]
+            flat = given(path, field.names, field.stated, channel, directory, shape)
         if flat is not None and field.part is not None:
             flat = flat[field.part]
         dtype = np.dtype(np.float64) if exact else plane.dtype
@@ -180,13 +183,33 @@ def _spellings(path: str, directory: str) -> Iterator[str]:
         yield path.replace("{directory}", name)
 
 
-def _given(
-    illumination: dict, field: Field, channel: int, directory: str, shape: tuple[int, int]
+def given(
+    path: str | dict[str, str],
+    names: Sequence[str],
+    stated: Sequence[Channel],
+    channel: int,
+    directory: str,
+    shape: tuple[int, int],
 ) -> np.ndarray | None:
-    """The user's flat field of a channel, or None where the user names those of others."""
-    path, name = illumination["path"], field.names[channel]
+    """The user's flat field of a channel, or None where the user names those of others.
+
+    Parameters
+    ----------
+    path : str, or dict of str by channels
+        Of the config.
+    names, stated
+        The channels of the image, as in `nucleiflow.field.Field`.
+    channel : int
+    directory : str
+        Of the image.
+    shape : (int, int)
+        Rows and columns of the image.
+
+    Raises ImageError where there is none, or one that does not fit.
+    """
+    name = names[channel]
     if not isinstance(path, str):
-        of_channel = {pick(key, field.names, field.stated, KEY): path[key] for key in path}
+        of_channel = {pick(key, names, stated, KEY): path[key] for key in path}
         if channel not in of_channel:
             return None
         path = of_channel[channel]
@@ -198,7 +221,7 @@ def _given(
     if file is None:
         raise ImageError(f"there is no flat field {spellings[0]}: change {KEY}")
     try:
-        flat = _loaded(file, file.stat().st_mtime_ns, name, channel, len(field.names))
+        flat = _loaded(file, file.stat().st_mtime_ns, name, channel, len(names))
     except ImageError as error:
         raise ImageError(f"flat field {file.name}: {error}") from None
     if flat.shape != shape:

@@ -21,19 +21,27 @@ def size_after(size: tuple[int, int], crop: dict | None, resize: dict | None) ->
     return max(1, int(height * resize["factor"])), max(1, int(width * resize["factor"]))
 
 
+def refuse_outside(size: tuple[int, int], crop: dict | None) -> None:
+    """Raise ImageError where a crop reaches out of an image of so many rows and columns."""
+    if crop is None:
+        return
+    x, y, width, height = (crop[key] for key in ("x", "y", "width", "height"))
+    if x + width > size[1] or y + height > size[0]:
+        raise ImageError(
+            f"the crop of {width} x {height} pixels at x={x}, y={y} reaches out of the image "
+            f"of {size[1]} x {size[0]} pixels: change preprocess.crop"
+        )
+
+
 def cut_out(image: np.ndarray, crop: dict | None, resize: dict | None) -> np.ndarray:
     """Crop an image, then resize it.
 
     `crop` is `{x, y, width, height}`, `resize` one of `{factor}`, `{width}` and `{height}`.
     Shape (Y, X) or (Y, X, C) in, the same number of dimensions and the same dtype out.
     """
+    refuse_outside(image.shape[:2], crop)
     if crop is not None:
         x, y, width, height = (crop[key] for key in ("x", "y", "width", "height"))
-        if x + width > image.shape[1] or y + height > image.shape[0]:
-            raise ImageError(
-                f"the crop of {width} x {height} pixels at x={x}, y={y} reaches out of the image "
-                f"of {image.shape[1]} x {image.shape[0]} pixels: change preprocess.crop"
-            )
         image = image[y : y + height, x : x + width]
     if resize is not None:
         image = _resized(image, resize)

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 
 from nucleiflow import columns, families, lengths
-from nucleiflow.columns import Column
+from nucleiflow.columns import Column, Found
 
 TYPES = {
     "object": "a group of keys",
@@ -136,10 +136,13 @@ def load(config: dict, schema: dict) -> dict:
     for name, sides in (measure["ratios"] or {}).items():
         others = columns.added(None, chosen)
         _check_ratio(f"measure.ratios.{name}", name, sides, measure, made, others)
+    others = columns.added(measure["ratios"], chosen)
     if settings["summary"]["measurements"] != "auto":
-        others = columns.added(measure["ratios"], chosen)
         for name in settings["summary"]["measurements"]:
             _check_measured("summary.measurements", name, measure, made, others)
+    for name in settings["report"]["measurements"]:
+        # What could be measured and is not is said on the page: by default it names three.
+        _find_column("report.measurements", name, measure, others)
     for name in settings["measure"]["objects"]:
         if settings["measure"]["objects"] != "all" and name not in ("nuclei", *made):
             key = "cells.ring.width" if name == "ring" else "cells.method"
@@ -193,14 +196,7 @@ def _check_measured(
 ) -> None:
     """A column of `objects` is measured, or one of `others`."""
     objects = ("nuclei", *beside) if measure["objects"] == "all" else measure["objects"]
-    found = columns.find(name, others)
-    if found is None:
-        known = [*measure["properties"], *(column.name for column in others)]
-        near = _nearest(name, known, 0.6)
-        raise ConfigError(
-            f"config: {key} names {name}, which is no column that can be measured"
-            + (f" (did you mean {near}?)" if near else "")
-        )
+    found = _find_column(key, name, measure, others)
     if found.of not in objects:
         raise ConfigError(
             f"config: {key} names {name}, but {found.of} are not measured: "
@@ -212,6 +208,19 @@ def _check_measured(
             f"config: {key} names {name}, but measure.properties has no {found.property}: add "
             "it there"
         )
+
+
+def _find_column(key: str, name: str, measure: dict, others: Iterable[Column]) -> Found:
+    """What a column of `objects` is, if there can be one of this name."""
+    found = columns.find(name, others)
+    if found is None:
+        known = [*measure["properties"], *(column.name for column in others)]
+        near = _nearest(name, known, 0.6)
+        raise ConfigError(
+            f"config: {key} names {name}, which is no column that can be measured"
+            + (f" (did you mean {near}?)" if near else "")
+        )
+    return found
 
 
 def _check_limits(key: str, limits: dict) -> None:

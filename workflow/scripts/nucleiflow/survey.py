@@ -4,11 +4,22 @@ import difflib
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
-from nucleiflow import columns, controls, dataset, field, label_files, names, plate_map, samples
+from nucleiflow import (
+    columns,
+    controls,
+    dataset,
+    field,
+    headers,
+    label_files,
+    names,
+    plate_map,
+    samples,
+)
 from nucleiflow.controls import Controls
 from nucleiflow.dataset import Dataset
 from nucleiflow.images import ImageError
@@ -20,6 +31,8 @@ from nucleiflow.sheets import SheetError
 from nucleiflow.walk import DatasetError
 
 SHEET_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "sheet.schema.yaml"
+# So many images of a directory are looked at, at most, where its largest one will not do.
+SOME = 5
 # Columns of tables that no plate map can give, and no group of file names.
 RESERVED = {
     *names.RESERVED,
@@ -85,6 +98,7 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
         _check_libraries(found)
         _check_columns(found, config)
         _check_channels(found, config)
+        _check_headers(found, look, config)
         _check_labels(found, config["labels"], "labels", "label image")
         _check_labels(found, _seeds(config), "markers.image.path", "image of seeds")
         wells = read_plate_map(config)
@@ -112,13 +126,20 @@ def read_plate_map(config: dict) -> PlateMap | None:
 
 
 def _look(view: field.View) -> dataset.Look:
+    as_stated = replace(view, channels=None)
+
     def header(folder: str, files: Sequence[File]) -> field.Header | None:
         try:
             parts = [field.File(file.path, file.channel, file.z) for file in files]
-            return field.header(Path(folder), parts, view)
+            found = field.header(Path(folder), parts, as_stated)
         except Exception:
             # Whatever is wrong with the file, its job will say it better.
             return None
+        try:
+            return found._replace(names=field.channel_names(found.stated, view.channels))
+        except ImageError:
+            # For `_check_headers`.
+            return found
 
     def set_of(folder: str, path: str) -> Sequence[str]:
         return ome_tiff.ome_files(Path(folder, path))
@@ -162,28 +183,45 @@ def _check_channels(found: Dataset, config: dict) -> None:
         stated = [Channel(name) for name in channels]
         try:
             shown = field.channel_names(stated, config["channels"])
-            if config["segment"] != "auto":
-                field.pick(config["segment"], shown, stated, "segment")
-            elif field.nuclear_channel(shown) is None:
+            headers.refuse_channels(shown, stated, config)
+            of_files = f"the files are of the channels {', '.join(shown)}"
+            if config["segment"] == "auto" and field.nuclear_channel(shown) is None:
+                raise ImageError(f"{of_files}: set segment to the one with the nuclei")
+            cells = config["cells"]
+            by_image = cells["method"] == "watershed" and cells["watershed"]["channel"] == "auto"
+            if by_image and len(shown) != 2:
                 raise ImageError(
-                    f"the files are of the channels {', '.join(shown)}: set segment to the one "
-                    "with the nuclei"
+                    f"{of_files}: set cells.watershed.channel to the one that shows cells"
                 )
-            if config["cells"]["method"] == "watershed":
-                _check_cell_channel(shown, stated, config["cells"]["watershed"]["channel"])
         except ImageError as error:
-            where = found.path if directory == "." else directory
-            raise DatasetError(f"images: in {where}, {error}") from None
+            raise _of_directory(found, directory, str(error)) from None
 
 
-def _check_cell_channel(shown: Sequence[str], stated: list[Channel], channel: str | int) -> None:
-    if channel != "auto":
-        field.pick(channel, shown, stated, "cells.watershed.channel")
-    elif len(shown) != 2:
-        raise ImageError(
-            f"the files are of the channels {', '.join(shown)}: set cells.watershed.channel to the "
-            "one that shows cells"
-        )
+def _check_headers(found: Dataset, look: dataset.Look, config: dict) -> None:
+    """Refuse what would fail for every image, as far as headers tell; name what will for some."""
+    for header, directories in found.headers.items():
+        problem = headers.problem(header, directories[0], config)
+        if problem and not _some_fit(found, look, directories[0], config):
+            found.unfit |= dict.fromkeys(directories, problem)
+    if found.unfit and len(found.unfit) == sum(map(len, found.headers.values())):
+        raise _of_directory(found, *next(iter(found.unfit.items())))
+
+
+def _some_fit(found: Dataset, look: dataset.Look, directory: str, config: dict) -> bool:
+    """Whether some others of a directory's images will do, where its largest will not."""
+    batches = [batch for batch in found.batches.values() if batch.directory == directory]
+    images = [image for batch in batches for image in batch.images if image.size]
+    folder = os.path.join(found.root, batches[0].folder)
+    for image in images[:: -(-len(images) // SOME) or 1]:
+        header = look.header(folder, image.files)
+        if header is not None and not headers.problem(header, directory, config):
+            return True
+    return False
+
+
+def _of_directory(found: Dataset, directory: str, problem: str) -> DatasetError:
+    where = found.path if directory == "." else directory
+    return DatasetError(f"images: in {where}, {problem}")
 
 
 def _seeds(config: dict) -> str | None:
