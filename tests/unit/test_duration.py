@@ -22,13 +22,13 @@ def batch(images, megapixels, layers=1):
     return Batch("b", ".", ".", files, Extent(megapixels, 1, layers))
 
 
-def asked(images, megapixels, workers=4, attempt=1, config=None):
+def asked(images, megapixels, workers=4, attempt=1, factor=1.0, config=None):
     """Minutes of all stages of a batch."""
     chosen = {stage: section(stage, config or {}) for stage in STAGES}
     chosen["measure"] = settings.of_stage_measure(chosen["measure"])
     own = batch(images, megapixels)
     return sum(
-        duration.minutes(duration.rate(stage, chosen[stage]), own, workers, attempt)
+        duration.minutes(duration.rate(stage, chosen[stage]), own, workers, attempt, factor)
         for stage in STAGES
     )
 
@@ -49,9 +49,18 @@ def test_time_follows_images_and_workers_and_doubles_at_each_attempt():
     assert [asked(2000, 4.194, 1, attempt) for attempt in (2, 3)] == [2 * one, 4 * one]
 
 
+def test_user_asks_for_less_or_more_but_for_no_less_than_a_minute_a_stage():
+    one = asked(2000, 4.194, workers=1)
+    assert [asked(2000, 4.194, 1, 1, factor) / one for factor in (0.6, 2)] == [
+        pytest.approx(0.6, rel=0.03),
+        pytest.approx(2, rel=0.03),
+    ]
+    assert asked(1, 0.1, factor=0.1) == 6
+
+
 def test_enlarged_images_take_longer_but_not_to_read():
     rate, own = duration.Rate(0.1, 0.0, 0.1), batch(1000, 3.0)
-    once, enlarged = (duration.minutes(rate, own, 1, 1, pixels) for pixels in (1, 4))
+    once, enlarged = (duration.minutes(rate, own, 1, 1, 1.0, pixels) for pixels in (1, 4))
     assert once == round((1.5 * 3000 * 0.2 + 20) / 60)
     assert enlarged == round((1.5 * 3000 * 0.5 + 20) / 60)
 
@@ -88,7 +97,7 @@ def test_families_count_for_channels_pairs_and_objects():
 
 def test_stacks_take_the_time_to_read_them():
     rate = duration.rate("preprocess", section("preprocess", {}))
-    few, many = (duration.minutes(rate, batch(1000, 4.0, layers), 1, 1) for layers in (1, 30))
+    few, many = (duration.minutes(rate, batch(1000, 4.0, layers), 1, 1, 1.0) for layers in (1, 30))
     assert 60 * (many - few) == pytest.approx(1.5 * 4000 * 29 * duration.READ, rel=0.05)
     # Nothing is read from the file again where the stage before left what is needed.
     assert duration.RATES["threshold"].read == 0

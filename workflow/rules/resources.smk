@@ -86,7 +86,8 @@ def runtime_of(stage, own=None):
         rate = duration.rate(stage, own, channels)
         workers = workers_of(batch, threads)
         resized = worked_on(batch) / batch.extent.megapixels
-        return duration.minutes(rate, batch, workers, attempt, resized)
+        factor = CONFIG["time_factor"]
+        return duration.minutes(rate, batch, workers, attempt, factor, resized)
 
     return runtime
 
@@ -99,4 +100,5 @@ def light_mem_mb(wildcards, threads, attempt):
 
 
 def light_runtime(wildcards, attempt):
-    return int((5 + light_sample(wildcards.directory).work / 60) * attempt)
+    minutes = 5 + light_sample(wildcards.directory).work / 60
+    return duration.whole(minutes * CONFIG["time_factor"]) * attempt

@@ -74,7 +74,9 @@ def rate(stage: str, settings: dict, channels: int = 1) -> Rate:
     return known._replace(megapixel=known.megapixel + _more(settings, channels))
 
 
-def minutes(rate: Rate, batch: Batch, workers: int, attempt: int, resized: float = 1.0) -> int:
+def minutes(
+    rate: Rate, batch: Batch, workers: int, attempt: int, factor: float, resized: float = 1.0
+) -> int:
     """Minutes that a job asks for, twice as many at each further attempt.
 
     Parameters
@@ -85,14 +87,20 @@ def minutes(rate: Rate, batch: Batch, workers: int, attempt: int, resized: float
         That share the images.
     attempt : int
         From 1.
+    factor : float
+        What the user takes of the time that slow cores need.
     resized : float
         How many pixels the config makes of one.
     """
     images = len(batch.images) * batch.extent.images
     each = rate.megapixel * resized + rate.read * batch.extent.layers
     seconds = (batch.megapixels * each + images * rate.image) / workers
-    # To the nearest: those of all stages of a batch add up.
-    return max(math.floor((SPARE * seconds + START) / 60 + 0.5), 1) * 2 ** (attempt - 1)
+    return whole((SPARE * seconds + START) / 60 * factor) * 2 ** (attempt - 1)
+
+
+def whole(minutes: float) -> int:
+    """Minutes as Slurm takes them, to the nearest: those of all stages of a batch add up."""
+    return max(math.floor(minutes + 0.5), 1)
 
 
 def _more(settings: dict, channels: int) -> float:
