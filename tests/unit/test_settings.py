@@ -261,10 +261,7 @@ WRONG = [
     ("z: -1", "z is -1, must be max, mean, sum, focus or the number of a plane"),
     ("pages: c", 'pages is "c", must be null, z, time or channel'),
     ("pixel_size_um: 0", "pixel_size_um is 0, must be null, a number above 0 or resolution_tag"),
-    (
-        "channels: [a, a]",
-        'channels is ["a", "a"], must be null, a list of names, or names by channel',
-    ),
+    ("channels: [a, a]", 'channels is ["a", "a"], which names something twice'),
     (
         "channels: {a: 1}",
         'channels is {"a": 1}, must be null, a list of names, or names by channel',
@@ -369,6 +366,7 @@ WRONG = [
         "summary: {group_by: [well, well]}",
         'summary.group_by is ["well", "well"], which names something twice',
     ),
+    ("measure: {channels: [1, 1]}", "measure.channels is [1, 1], which names something twice"),
     (
         "summary: {measurements: area}",
         'summary.measurements is "area", must be auto or a list of columns of objects',

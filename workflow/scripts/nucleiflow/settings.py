@@ -384,7 +384,8 @@ def _sentence(error: ValidationError) -> str:
         takes = allowed(schema["properties"][missing])
         return f"config: {key}.{missing} is missing, set it to {takes}"
     takes, shown = allowed(schema), json.dumps(error.instance, default=str, ensure_ascii=False)
-    if rule == "uniqueItems":
+    # Of several forms that a value may have, it is that of a list.
+    if "uniqueItems" in (rule, *(part.validator for part in error.context)):
         return f"config: {key} is {shown}, which names something twice"
     if rule == "enum" and isinstance(error.instance, str):
         near = _nearest(error.instance, list(map(str, schema["enum"])), 0.6)
