@@ -196,6 +196,11 @@ def test_report_is_named_if_it_is_there_and_not_older(results, arguments, path, 
         (["-c", "1", "tables"], ["-c", "1"]),
         (["--config", "images=a", "--", "tables"], ["--config", "images=a", "--"]),
         (["-d", "tables", "all"], ["-d", "tables", "all"]),
+        (["-R", "tables", "--", "tables"], ["-R", "tables", "--"]),
+        (["--until", "tables", "-c", "1"], ["--until", "tables", "-c", "1"]),
+        # Behind an option that has no value.
+        (["--slurm-no-account", "tables", "-n"], ["--slurm-no-account", "-n"]),
+        (["-c1", "tables", "--config", "images=a"], ["-c1", "--config", "images=a"]),
     ],
 )
 def test_report_that_is_offered_after_the_tables_alone_has_its_pages(results, arguments, others):

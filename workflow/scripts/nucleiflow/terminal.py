@@ -110,14 +110,20 @@ def last_words(run: dict, results: Path, arguments: Sequence[str], here: Path) -
     path = Path(chosen.report) if chosen.report else results / "report.html"
     report = f"report: {shown(path)}"
     if _time(path) < _time(results / "run.json"):
-        # The tables alone have no pages of the report.
-        words = [
-            word
-            for before, word in zip(["", *others], others, strict=False)
-            if word != "tables" or (before.startswith("-") and before != "--")
-        ]
-        report = f"report: {shlex.join(['snakemake', '--report', str(path), *words])} makes it"
+        words = ["snakemake", "--report", str(path), *_without_tables(others)]
+        report = f"report: {shlex.join(words)} makes it"
     return [*outcome(run, shown(results)), report]
+
+
+def _without_tables(arguments: list[str]) -> list[str]:
+    """Arguments without `tables` as a target: the tables alone have no pages of the report."""
+    from snakemake.cli import get_argument_parser
+
+    chosen, _ = get_argument_parser().parse_known_args(arguments)
+    if "tables" not in chosen.targets:
+        return arguments
+    at = len(arguments) - 1 - arguments[::-1].index("tables")
+    return [*arguments[:at], *arguments[at + 1 :]]
 
 
 def _time(path: Path | str) -> int:
