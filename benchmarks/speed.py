@@ -220,13 +220,12 @@ def loop(arguments: argparse.Namespace) -> int:
     """The functions of the stages, one image after another, nothing written between them."""
     import cv2
     import numpy as np
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.csv
     import yaml
     from stages import ROOT, read, segment, stage_settings
 
-    from measure import as_csv, columns_of
+    from measure import as_csv, as_table, columns_of
     from nucleiflow.display import for_display
     from nucleiflow.images import encode_picture
     from nucleiflow.quality import of_channel, of_nuclei
@@ -249,15 +248,14 @@ def loop(arguments: argparse.Namespace) -> int:
         raw = read(path)
         labels = segment(raw, options)
         columns = columns_of({"nuclei": labels}, [("", raw)], properties, int(lines))
-        as_csv(columns)
+        table = as_table(columns)
+        as_csv(table)
         _, places = of_nuclei(np.maximum(labels, 1) - 1 if lines else labels, int(lines))
         of_channel(raw, places)
         picture = overlay(for_display(raw, stretch), labels, lines=lines, **drawing)
         encode_picture(picture, ending)
-        table = pd.DataFrame(columns)
-        table.insert(0, "image", path.stem)
-        tables.append(table)
-    objects = pa.Table.from_pandas(pd.concat(tables), preserve_index=False)
+        tables.append(table.add_column(0, "image", [pa.array([path.stem] * len(table))]))
+    objects = pa.concat_tables(tables)
     pa.csv.write_csv(objects, arguments.folder / "loop.csv")
     return len(objects)
 

@@ -2,11 +2,26 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from nucleiflow import plan
 from nucleiflow.plan import File, Image, Plan
 
 STANDARD = ("plate", "well", "site", "time")
 NOTHING = ("", "", "", "")
+
+
+def frame(columns):
+    """Columns as stage measure makes them: whole numbers of other objects can be missing."""
+    return pd.DataFrame(
+        {
+            name: pd.arrays.IntegerArray(each.data, np.ma.getmaskarray(each))
+            if isinstance(each, np.ma.MaskedArray)
+            else each
+            for name, each in columns.items()
+        }
+    )
 
 
 def batch_of(name, metadata, directory="day 1", columns=STANDARD):

@@ -969,7 +969,7 @@ def test_awkward_images_give_rows_and_sentences(tmp_path, schema, method):
         if stage is measure:
             names = [record["image"] for record in records(snakemake)]
             measured = {
-                name: table["area"].tolist()
+                name: table["area"].to_pylist()
                 for name, table in zip(names, results, strict=True)
                 if table is not None
             }

@@ -110,7 +110,9 @@ def test_batches_as_stage_measure_writes_them_are_joined_with_and_without_object
     labels[2:4, 2:5] = 1
     parts = []
     for name, image in (("a", labels * 0), ("b", labels), ("c", None)):
-        result = None if image is None else measure.measure(image, [("", labels * 7)], names, 0)
+        columns = {} if image is None else {"nuclei": image}
+        columns = columns and measure.columns_of(columns, [("", labels * 7)], names, 0)
+        result = measure.as_table(columns)
         item = SimpleNamespace(result=result, record={"image": "i0"})
         where = SimpleNamespace(directory="ä", name=name)
         path = tmp_path / f"{name}.parquet"

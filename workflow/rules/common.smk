@@ -1,6 +1,7 @@
 # What the rules are made of: the config, names of files, and what stages make.
 
 import gc
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -11,6 +12,9 @@ import yaml
 # by default takes a fifth of the time of a large dry run, and frees nothing.
 gc.freeze()
 gc.set_threshold(20_000)
+# In all jobs: NumPy's linear algebra would start a thread for each CPU of the node, which a worker
+# has no use for. It takes as long as all other imports of a stage.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 WORKFLOW = Path(workflow.current_basedir).parent
 SCRIPTS = WORKFLOW / "scripts"

@@ -3,10 +3,9 @@
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
@@ -22,6 +21,9 @@ from nucleiflow.properties import columns_of_objects, of_intensity
 from nucleiflow.quality import of_channel, of_nuclei
 from nucleiflow.runs import Runs, runs_of
 from nucleiflow.tiles import local, offsets, part_of, renumbered
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Whole numbers, some of which scikit-image gives as floats.
 COUNTS = (
@@ -40,7 +42,7 @@ def measure(
     channels: Iterable[tuple[str, np.ndarray]],
     properties: list[str],
     frame: int,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Measure every labelled nucleus in one or more channels.
 
     Parameters
@@ -63,6 +65,9 @@ def measure(
         The same columns of the same types without any nucleus. Lengths in pixels, areas in
         pixels, intensities in the units of the image, `orientation` in radians.
     """
+    # A third of a second to import, which jobs do without.
+    import pandas as pd
+
     return pd.DataFrame(columns_of({"nuclei": labels}, channels, properties, frame))
 
 
@@ -94,11 +99,10 @@ def columns_of(
     Returns
     -------
     dict of arrays
-        The columns of `measure` by their names, as pandas is slow to take tables apart, with those
-        of the families before `on_border`, and the same columns for each of the other objects,
-        with its name and `_` before theirs, `label` left out. Of an object without a pixel, `area`
-        and `num_pixels` are 0, `on_border` is false, and other values are missing: whole numbers
-        of other objects are in arrays of pandas, where they can be.
+        The columns of `measure` by their names, with those of the families before `on_border`, and
+        the same columns for each of the other objects, with its name and `_` before theirs, `label`
+        left out. Of an object without a pixel, `area` and `num_pixels` are 0, `on_border` is false,
+        and other values are missing: whole numbers of other objects are in masked arrays.
     """
     properties_of = dict.fromkeys(objects, properties) | ({} if nuclei else {"nuclei": []})
     families = families or {}
@@ -157,14 +161,18 @@ def _typed(parts: list[Columns], properties: list[str]) -> dict[str, np.ndarray]
 
 def _beside(nuclei: np.ndarray, columns: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     """The columns of other objects in the order of their nuclei, where some may have none."""
-    table = pd.DataFrame(columns)
-    # Whole numbers of pandas' own type can be missing.
-    table = table.astype({column: "Int64" for column in table if _is_whole(column)})
-    table = table.set_index("label").reindex(nuclei).reset_index(drop=True)
-    for column in {"area", "num_pixels"} & set(table):
-        table[column] = table[column].fillna(0).astype(np.int64)
-    table["on_border"] = table["on_border"].eq(True)
-    return {f"{name}_{column}": values.array for column, values in table.items()}
+    own = columns.pop("label")
+    there = np.isin(nuclei, own)
+    place = np.searchsorted(own, nuclei[there])
+    found = {}
+    for column, values in columns.items():
+        whole = _is_whole(column)
+        ordered = np.full(nuclei.size, 0 if whole or values.dtype == bool else np.nan, values.dtype)
+        ordered[there] = values[place]
+        if whole and column not in ("area", "num_pixels"):
+            ordered = np.ma.masked_array(ordered, ~there)
+        found[f"{name}_{column}"] = ordered
+    return found
 
 
 def _is_whole(column: str) -> bool:
@@ -271,11 +279,11 @@ def compute(item, settings: dict) -> dict:
     if tile:
         columns = of_tile(columns, tile, numbers)
         quality["image"] |= of_objects_alone(columns, labels["nuclei"])
-    item.result = pd.DataFrame(columns)
+    item.result = as_table(columns)
     item.facts |= {"objects": len(item.result), "quality": quality}
     # From which the size of their pixels follows, after crop and resize.
     item.facts["size"] = labels["nuclei"].shape
-    return {"csv": ("csv", as_csv(columns))} if csv and not tile else {}
+    return {"csv": ("csv", as_csv(item.result))} if csv and not tile else {}
 
 
 def of_tile(columns: dict[str, np.ndarray], tile: dict, numbers: np.ndarray) -> dict:
@@ -303,12 +311,29 @@ def of_objects_alone(columns: dict[str, np.ndarray], labels: np.ndarray) -> dict
     }
 
 
-def as_csv(table: pd.DataFrame | dict[str, np.ndarray]) -> bytes:
-    """A table, or its columns, as CSV, spelled as in `objects.csv`."""
+def as_table(columns: dict[str, np.ndarray]) -> pa.Table:
+    """Columns of numbers as a table, in which what is masked or not a number is missing."""
+    return pa.table({name: _as_arrow(each) for name, each in columns.items()})
+
+
+def _as_arrow(values: np.ndarray) -> pa.Array:
+    """Of its memory: `pyarrow.array` imports pandas, a third of a second in each worker."""
+    missing = np.ma.getmaskarray(values)
+    if values.dtype.kind == "f":
+        missing = missing | np.isnan(values)
+    data = np.ascontiguousarray(np.ma.getdata(values))
+    kind = pa.from_numpy_dtype(data.dtype)
+    if data.dtype == bool:
+        data = np.packbits(data, bitorder="little")
+    there = np.packbits(~missing, bitorder="little") if missing.any() else None
+    buffers = [None if part is None else pa.py_buffer(part) for part in (there, data)]
+    return pa.Array.from_buffers(kind, len(values), buffers)
+
+
+def as_csv(table: pa.Table) -> bytes:
+    """A table as CSV, spelled as in `objects.csv`."""
     sink = io.BytesIO()
-    arrays = {name: getattr(column, "array", column) for name, column in table.items()}
-    columns = {name: pa.array(array, from_pandas=True) for name, array in arrays.items()}
-    pa.csv.write_csv(pa.table(columns), sink)
+    pa.csv.write_csv(table, sink)
     return sink.getvalue()
 
 
@@ -322,10 +347,10 @@ def tables(batch: Batch, csv: bool, *measured: Any) -> Iterator[pa.Table]:
     for image in batch.each(compute):
         done = [item for item in image if item.result is not None]
         if csv and done and "window" in done[0].record:
-            table = pd.concat([item.result for item in done])
+            table = pa.concat_tables([item.result for item in done], promote_options="default")
             (batch.folder / f"{done[0].record['whole']}.csv").write_bytes(as_csv(table))
         waiting += done
-        cells += sum(item.result.size for item in done)
+        cells += sum(len(item.result) * item.result.num_columns for item in done)
         if cells >= CELLS:
             yield joined(batch.plan, waiting, *measured)
             for item in waiting:
@@ -349,19 +374,27 @@ def joined(
     tables = [item.result for item in items]
     if not tables:
         nothing = dict.fromkeys(["nuclei", *objects], np.zeros((1, 1), np.int32))
-        empty = columns_of(nothing, [], properties, 0, "nuclei" in objects, families)
-        table = pd.DataFrame(empty)
+        table = as_table(columns_of(nothing, [], properties, 0, "nuclei" in objects, families))
     else:
         # Columns of the image with the most channels come first. Empty tables have their say.
-        widest = max(tables, key=lambda table: table.shape[1])
-        table = pd.concat([widest.iloc[:0], *tables])
+        widest = max(tables, key=lambda table: table.num_columns)
+        table = pa.concat_tables([widest.slice(0, 0), *tables], promote_options="default")
     names = [item.record.get("whole", item.record["image"]) for item in items]
-    table.insert(0, "directory", planned.directory)
-    table.insert(1, "batch", planned.name)
-    image = np.repeat(np.array(names, object), list(map(len, tables)))
-    # Of text also where there is none.
-    table.insert(2, "image", pd.array(image, dtype="str"))
-    return pa.Table.from_pandas(table, preserve_index=False)
+    image = [_repeated(name, len(each)) for name, each in zip(names, tables, strict=True)]
+    place = {
+        "directory": _repeated(planned.directory, len(table)),
+        "batch": _repeated(planned.name, len(table)),
+        # Of text also where there is none.
+        "image": pa.chunked_array(image, pa.string()),
+    }
+    return pa.table(place | dict(zip(table.column_names, table.columns, strict=True)))
+
+
+def _repeated(text: str, count: int) -> pa.Array:
+    """The same text so many times; of its memory, see `_as_arrow`."""
+    data = text.encode()
+    places = np.arange(count + 1, dtype=np.int32) * np.int32(len(data))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(places), pa.py_buffer(data * count))
 
 
 if "snakemake" in globals():
