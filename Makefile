@@ -66,7 +66,7 @@ test: lint
 	$(BIN)/pytest --numprocesses auto -m "not long" tests/unit tests/workflow
 
 test-long: $(BIN)/.installed-dev
-	$(BIN)/pytest --numprocesses auto -m long tests/workflow
+	$(BIN)/pytest --numprocesses auto --dist loadfile -m long tests/workflow
 
 format: $(BIN)/.installed-dev
 	$(BIN)/ruff check --fix-only .

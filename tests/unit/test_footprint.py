@@ -56,7 +56,9 @@ def test_a_worker_is_its_imports_and_its_pixels():
 
 def test_measure_imports_more_and_holds_less_of_large_images():
     measure, threshold = (footprint.of_stage(each) for each in ({"families": {}}, {}))
-    assert measure.job_mb(4, 0.1) > threshold.job_mb(4, 0.1) + 200
+    assert measure.job_mb(4, 0.1) > threshold.job_mb(4, 0.1) + 100
+    families = footprint.of_stage({"families": {"texture": {}}, "objects": ["nuclei"]})
+    assert families.job_mb(4, 0.1) > measure.job_mb(4, 0.1) + 100
     assert measure.job_mb(1, 400) < threshold.job_mb(1, 400)
 
 

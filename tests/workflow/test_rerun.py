@@ -43,7 +43,7 @@ def test_nothing_runs_again_when_nothing_changed(project: Project):
         ("markers", "markers={sure_background: {iterations: 3}}"),
         ("watershed", "watershed={drop_border: true}"),
         ("watershed", "watershed={split: {solidity: 0.9}}"),
-        ("watershed", "watershed={filters: [{property: area, min: 50 um2}]}"),
+        ("watershed", "watershed={filters: [{property: area, min: 50}]}"),
         ("measure", "measure={properties: [area]}"),
         ("measure", "measure={channels: segmented}"),
         ("measure", "measure={families: [zernike]}"),

@@ -80,7 +80,10 @@ def _refuse_flat_field(header: Header, directory: str, config: dict) -> None:
     if nuclear is None:
         return
     path = config["illumination"]["flat_field"]["path"]
-    # Where there is none, or it is no file, is said where the rules ask for it.
-    if path is not None and flat_field.files_of(path, directory):
-        shape = header.height, header.width
-        flat_field.given(path, header.names, header.stated, nuclear, directory, shape)
+    try:
+        flat_field.files_of(path, directory)
+    except ImageError:
+        # Refused where the rules ask for it.
+        return
+    shape = header.height, header.width
+    flat_field.given(path, header.names, header.stated, nuclear, directory, shape)
