@@ -50,7 +50,7 @@ PARTS = {
     "memory": Part("memory", ("--many", "30"), ()),
     "memory-large": Part("memory", None, ("--large",)),
     "memory-tiles": Part("memory", None, ("--tiles",)),
-    "slurm": Part("slurm", ("--images", "100"), ()),
+    "slurm": Part("slurm", ("--images", "100"), ("--images", "1000", "--time-factor", "0.6")),
     "slurm-queue": Part("slurm", None, ("--batches", "300", "--jobs", "20", "--together", "4")),
     "kills": Part("kills", ("3",), ("50",)),
 }

@@ -50,6 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--images", type=int, default=300, help="number of images (300)")
     parser.add_argument("--size", type=int, default=2048, help="rows and columns (2048)")
+    parser.add_argument("--time-factor", type=float, default=1.0, help="of the config (1)")
     parser.add_argument("--batches", type=int, help="number of batches (one, not this)")
     parser.add_argument("--jobs", type=int, default=20, help="Slurm jobs in the queue (20)")
     parser.add_argument("--together", type=int, default=1, help="batches of a Slurm job (1)")
@@ -64,7 +65,7 @@ def main() -> None:
             if arguments.batches:
                 limited(cluster, folder, arguments.batches, arguments.jobs, arguments.together)
             else:
-                wasted(cluster, folder, arguments.images, arguments.size)
+                wasted(cluster, folder, arguments.images, arguments.size, arguments.time_factor)
     finally:
         cluster.stop()
 
@@ -91,10 +92,10 @@ def threads(count: int) -> list[str]:
     return ["--set-threads", *(f"{stage}={count}" for stage in sorted(STAGES))]
 
 
-def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
+def wasted(cluster: Cluster, folder: Path, images: int, size: int, factor: float) -> None:
     """Run one batch and print its seconds."""
     whole = simulated(folder, images, size)
-    config = [f"images={whole}", f"batch_size={10 * images}"]
+    config = [f"images={whole}", f"batch_size={10 * images}", f"time_factor={factor}"]
     cores = min(4, len(os.sched_getaffinity(0)))
     done = subprocess.run(
         command(cluster, *threads(cores), "--config", *config),
@@ -114,7 +115,7 @@ def wasted(cluster: Cluster, folder: Path, images: int, size: int) -> None:
     stages = [float(seconds) for log in logs for seconds in COMPUTED.findall(log.read_text())]
     total, computing = (ended - submitted).total_seconds(), sum(stages)
     print(f"Slurm: one job, {len(stages)} stages, {cores} workers")
-    print(f"  {images} images of {size} x {size} pixels")
+    print(f"  {images} images of {size} x {size} pixels, time_factor {factor:g}")
     print(f"  submitted to started    {(started - submitted).total_seconds():8.1f} s")
     print(f"  computing               {computing:8.1f} s")
     print(
