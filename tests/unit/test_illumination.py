@@ -329,7 +329,10 @@ def test_a_directory_of_unreadable_images_says_so_once(tmp_path):
     (tmp_path / "plate" / "empty.tif").write_bytes(b"")
     facts = written(tmp_path, batch_of("empty.tif"))
     assert facts["flat_fields"] == []
-    assert facts["problems"] == ["no image of the sample could be read"]
+    assert facts["problems"] == [
+        "no image of the sample could be read: raise illumination.estimate.images, or give one "
+        "with illumination.flat_field"
+    ]
 
 
 def test_black_images_say_so_once(tmp_path):
@@ -619,6 +622,23 @@ def test_an_estimate_is_found_by_channel_and_shape(tmp_path):
         "directory (none was usable): raise illumination.estimate.images, or give one with "
         "illumination.flat_field"
     )
+
+
+def test_image_without_an_estimate_says_why_there_is_none(tmp_path):
+    two_channels(tmp_path)
+    folder = tmp_path / "out" / directory_name("plate")
+    folder.mkdir(parents=True)
+    facts = {"flat_fields": [], "problems": ["channel DAPI: it is dark: light it"]}
+    (folder / "flat_fields.json").write_text(json.dumps(facts))
+    given = {"method": "estimate", "offset": 0.0, "folder": str(folder.parent)}
+    said = []
+    with open_field(tmp_path, [File("a.ome.tif")], View()) as field:
+        for index in range(2):
+            with pytest.raises(ImageError) as caught:
+                corrected(field, given, RECORD, True).image(index)
+            said.append(str(caught.value))
+    assert said[0] == "no flat field of channel DAPI could be estimated: it is dark: light it"
+    assert said[1].startswith("no flat field of channel GFP could be estimated for images of 8 x 6")
 
 
 def test_without_a_correction_a_field_is_what_it_was(tmp_path):

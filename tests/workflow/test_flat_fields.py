@@ -213,7 +213,10 @@ def test_a_directory_without_light_costs_its_own_images_alone(fresh: Project):
         **{"a": "ok", "b": "ok"},
         **{"c": "failed", "broken": "failed"},
     }
-    assert rows["c"]["message"].startswith("no flat field could be estimated for images of 128 x")
+    assert rows["c"]["message"] == (
+        "no flat field could be estimated: no image of the sample has a background above "
+        "illumination.offset (100): set it to what the camera gives without light"
+    )
     assert rows["broken"]["message"].startswith("the file is empty")
     name = directory_name(dark)
     assert (fresh.results / "illumination" / name / "flat_fields.json").is_file()

@@ -388,7 +388,10 @@ def estimate(plan_path: Path, options: dict, threads: int, folder: Path) -> None
     for sentence in skipped:
         logging.warning("left out: %s", sentence)
     if not flat_fields and not problems:
-        problems.append("no image of the sample could be read")
+        problems.append(
+            "no image of the sample could be read: raise illumination.estimate.images, or give one "
+            "with illumination.flat_field"
+        )
     for sentence in problems:
         tell(f"illumination of {printable(batch.directory)}: {sentence}", logging.WARNING)
     for each in flat_fields:

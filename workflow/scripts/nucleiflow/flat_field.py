@@ -252,13 +252,18 @@ def _estimated(
 ) -> np.ndarray:
     """The flat field of a channel that was estimated from the images of the directory."""
     folder = Path(illumination["folder"], directory_name(directory))
-    name = field.names[channel]
+    name, facts = field.names[channel], facts_of(folder)
     of_channel = {
         (each["height"], each["width"]): each["file"]
-        for each in facts_of(folder)["flat_fields"]
+        for each in facts["flat_fields"]
         if each["channel"] == name
     }
     what = f"no flat field of channel {name}" if name else "no flat field"
+    if not of_channel:
+        begin = f"channel {name}: " if name else ""
+        for problem in facts["problems"]:
+            if problem.startswith(begin):
+                raise ImageError(f"{what} could be estimated: {problem.removeprefix(begin)}")
     if shape not in of_channel:
         others = ", ".join(_shown(other) for other in of_channel)
         raise ImageError(
