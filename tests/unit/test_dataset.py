@@ -333,6 +333,15 @@ def test_what_is_excluded_is_set_aside_with_its_folder(make):
     assert found.summary().endswith("; 3 files set aside (exclude), such as a/1_overlay.png")
 
 
+def test_label_images_are_set_aside_as_such(make):
+    root = make("a/1.tif", "a/1_cp_masks.png", "seeds/1.tif", "b/x.tif")
+    found = look(root, exclude=["b/*"], labels=["*_cp_masks.*", "seeds/*"])
+    assert names(found) == ["a/1.tif"]
+    aside = {"labels": ["a/1_cp_masks.png", "seeds/1.tif"], "exclude": ["b/x.tif"]}
+    assert found.set_aside == aside
+    assert "; 2 files set aside (labels), such as a/1_cp_masks.png" in found.summary()
+
+
 def test_exclude_tells_letters_in_upper_and_lower_case_apart(make):
     found = look(make("1.tif", "X_1.tif", "x_2.tif"), exclude=["x_*"])
     assert names(found) == ["./1.tif", "./X_1.tif"]

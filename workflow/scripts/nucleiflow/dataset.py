@@ -146,6 +146,7 @@ def find(
     exclude: Sequence[str] = (),
     pattern: str | None = None,
     follow_links: str = "inside",
+    labels: Sequence[str] = (),
 ) -> Dataset:
     """Look at a directory of images once.
 
@@ -166,6 +167,8 @@ def find(
         What names tell: `auto`, a preset's name or a regular expression, see `nucleiflow.names`.
     follow_links : str
         `inside` the dataset alone, or `anywhere`.
+    labels : sequence of str
+        Patterns of label images, or images of seeds, that lie among the images.
 
     Raises
     ------
@@ -189,7 +192,7 @@ def find(
     endings = tuple("." + ending for ending in extensions)
     files: dict[str, list[File]] = {}
     plates: dict[str, list[Image]] = {}
-    leave_out = _matcher(exclude)
+    leave_out = _matcher({"exclude": exclude, "labels": labels})
     aside = dataset.set_aside
     leaving = None if follow_links == "anywhere" else _refuses_links(endings, leave_out, aside)
     for directory, entries in walk(
@@ -199,8 +202,8 @@ def find(
         for name, size, changed in entries:
             if not name.lower().endswith(endings):
                 dataset.ignored += 1
-            elif leave_out and leave_out(below + name):
-                dataset.set_aside.setdefault("exclude", []).append(below + name)
+            elif why := leave_out(below + name):
+                dataset.set_aside.setdefault(why, []).append(below + name)
             elif size is None:
                 path = Path(root, below + name)
                 wells = ome_zarr.wells(path)
@@ -229,9 +232,10 @@ def find(
     for directory, fields in plates.items():
         images[directory] = [image._replace(metadata=image.metadata + more) for image in fields]
     if not images:
-        aside = len(dataset.set_aside.get("exclude", []))
+        aside = sum(map(len, dataset.set_aside.values()))
         raise DatasetError(
-            f"images: exclude leaves out all of {counted(aside, 'image')} below {root}, change it"
+            f"images: {' and '.join(dataset.set_aside)} leaves out all of "
+            f"{counted(aside, 'image')} below {root}, change it"
             if aside
             else f"images: no file below {root} ends in {', '.join(extensions)} "
             f"({counted(dataset.ignored, 'other file')} there), check the path or set extensions"
@@ -285,7 +289,7 @@ def find_in_sheet(
 
 def _refuses_links(
     endings: tuple[str, ...],
-    leave_out: Callable[[str], bool] | None,
+    leave_out: Callable[[str], str],
     set_aside: dict[str, list[str]],
 ) -> Leaving:
     """Refuses links that leave the dataset, but for those that would not be followed."""
@@ -293,9 +297,9 @@ def _refuses_links(
     def leaving(path: str, target: str, is_directory: bool) -> None:
         if not is_directory and not path.lower().endswith(endings):
             return
-        if leave_out and (leave_out(path) or (is_directory and leave_out(path + "/"))):
+        if why := leave_out(path) or (is_directory and leave_out(path + "/")):
             if is_directory:
-                set_aside.setdefault("exclude", []).append(path)
+                set_aside.setdefault(why, []).append(path)
             return
         raise DatasetError(
             f"images: {path} is a link to {target}, outside of the dataset: set follow_links to "
@@ -398,14 +402,19 @@ def _described(header: Header) -> str:
     return text + (f", {counted(times, 'time')}" if times > 1 else "")
 
 
-def _matcher(globs: Sequence[str]) -> Callable[[str], bool] | None:
-    """Whether a path, or its file name, fits one of some patterns of the shell."""
-    if not globs:
-        return None
-    return lambda path: any(
-        fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path.rpartition("/")[2], glob)
-        for glob in globs
-    )
+def _matcher(globs: dict[str, Sequence[str]]) -> Callable[[str], str]:
+    """Which patterns of the shell a path, or its file name, fits, by their key; empty for none."""
+    given = [(why, glob) for why, several in globs.items() for glob in several]
+
+    def why_out(path: str) -> str:
+        if not given:
+            return ""
+        name = path.rpartition("/")[2]
+        match = fnmatch.fnmatchcase
+        fits = (why for why, glob in given if match(path, glob) or match(name, glob))
+        return next(fits, "")
+
+    return why_out
 
 
 def _bytes(size: int) -> str:

@@ -82,18 +82,19 @@ def survey(config: dict, view: dict, results: str) -> Dataset:
             sheet = samples.read_samples(path, schema)
             found = dataset.find_in_sheet(sheet, size, look, config["follow_links"])
         else:
-            exclude = list(config["exclude"])
+            labels = []
             for folder in filter(None, (config["labels"], _seeds(config))):
-                exclude += label_files.inside(label_files.folder_of(folder), path)
+                labels += label_files.inside(label_files.folder_of(folder), path)
             found = dataset.find(
                 path,
                 config["extensions"],
                 size,
                 look,
                 results,
-                exclude,
+                config["exclude"],
                 config["metadata"]["pattern"],
                 config["follow_links"],
+                labels,
             )
         _check_libraries(found)
         _check_columns(found, config)
