@@ -279,10 +279,16 @@ def test_settings_that_do_not_fit_an_image_fail_it_with_their_key(fresh: Project
         fresh.snakemake("results/images.csv", config)
         messages = {row["image"]: row["message"] for row in fresh.rows("images.csv")}
         assert messages == {"small": message, "large": ""}
-    fresh.snakemake("segment=1", "results/objects.csv")
+    fresh.snakemake("preprocess={denoise: {gaussian: {kernel: 99}}}", "results/objects.csv")
     assert {row["message"] for row in fresh.rows("images.csv")} == {
-        "there is no channel 1, the image has one: change segment"
+        f"a kernel of 99 pixels is larger than the image of {size} x {size}: make "
+        "preprocess.denoise.gaussian.kernel smaller"
+        for size in (20, 96)
     }
+    # What no image has is told by their headers.
+    output = fresh.snakemake("--dry-run", "segment=1", success=False).stdout
+    sentence = "there is no channel 1, the image has one: change segment"
+    assert f"nucleiflow: images: in {fresh.images}, {sentence}\n" in output
     assert fresh.rows("objects.csv") == []
     columns = list(pd.read_csv(fresh.results / "objects.csv").columns)
     assert columns[:7] == ["directory", "batch", "image", "plate", "well", "site", "time"]
