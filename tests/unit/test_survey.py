@@ -392,6 +392,16 @@ def test_directories_whose_images_do_not_fit_are_named(look, root):
     assert f"; the images of 2 directories will fail, such as a: {why}" in found.summary()
 
 
+def test_file_with_several_scenes_is_not_judged_by_the_largest(look, root):
+    path = root / "1.ome.tif"
+    with tifffile.TiffWriter(path) as file:
+        for name, channels, size in (("overview", ["Grey"], 300), ("field", ["DAPI", "GFP"], 30)):
+            image = np.zeros((len(channels), size, size), np.uint8)
+            file.write(image, metadata={"axes": "CYX", "Name": name, "Channel": {"Name": channels}})
+    (kind,) = look(segment="GFP").kinds()
+    assert kind == "300 x 300 pixels of uint8, 1 channel (Grey), 2 scenes"
+
+
 def test_directory_of_which_some_images_fit_is_not_refused(look, root):
     write(root, "1.tif", image=np.zeros((200, 300), np.uint16))
     write(root, *(f"{index}.ome.tif" for index in range(2, 9)), **TWO)

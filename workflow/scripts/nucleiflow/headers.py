@@ -22,8 +22,11 @@ def problem(header: Header, directory: str, config: dict) -> str:
     config : dict
         The whole config.
 
-    Each sentence is that with which the image itself would fail.
+    Each sentence is that with which the image itself would fail. Of a file with several scenes the
+    header tells those of the largest one, which may be another kind of picture.
     """
+    if len(header.scenes) > 1:
+        return ""
     try:
         names = channel_names(header.stated, config["channels"])
         refuse_channels(names, header.stated, config)
