@@ -24,7 +24,7 @@ help:
 	@echo "make test             lint and tests, some minutes"
 	@echo "make test-long        tests of whole runs for each feature"
 	@echo "make bench            speed and accuracy, measured here"
-	@echo "make bench-full       the same and what takes an hour, into benchmarks/RESULTS.md"
+	@echo "make bench-full       the same and what takes more than an hour, into benchmarks/RESULTS.md"
 	@echo "make docs             config/config.yaml and config/README.md from the schema"
 	@echo "make clean            remove what demo and bench made, and the environment"
 

@@ -1,4 +1,4 @@
-"""Everything that is measured, one after another: `make bench`, or `make bench-full` for an hour.
+"""Everything that is measured, one after another: `make bench`, or `make bench-full` for more than an hour.
 
 Each part is a process of its own, as what one holds in memory would count for the next. With
 `--write`, what parts print is put into a page, where it takes the place of what they printed
@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Part(NamedTuple):
-    """A program, and its options in minutes and in an hour; None where it is left out."""
+    """A program, and its options in minutes and in more than an hour; None where it is left out."""
 
     program: str
     short: tuple[str, ...] | None = ()
@@ -67,7 +67,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--full", action="store_true", help="what takes an hour, too")
+    parser.add_argument("--full", action="store_true", help="what takes more than an hour, too")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--write", type=Path, help="a page of Markdown")
     arguments = parser.parse_args()
