@@ -1,4 +1,4 @@
-"""Everything that is measured, one after another: `make bench`, or `make bench-full` for more than an hour.
+"""Everything that is measured, one after another: by `make bench`, or longer `make bench-full`.
 
 Each part is a process of its own, as what one holds in memory would count for the next. With
 `--write`, what parts print is put into a page, where it takes the place of what they printed
@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Part(NamedTuple):
-    """A program, and its options in minutes and in more than an hour; None where it is left out."""
+    """A program, and its options, short and full; None where it is left out."""
 
     program: str
     short: tuple[str, ...] | None = ()
